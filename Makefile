@@ -1,0 +1,71 @@
+# `make` alone lists the targets. Everything is installed into .venv, beside this file.
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo servers test test-fast soak lint bench
+
+BASE_PYTHON ?= python3
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+PIP := $(PYTHON) -m pip --disable-pip-version-check --quiet
+
+PYTEST_ARGS ?=
+SOAK_ARGS ?=
+BENCH_ARGS ?=
+FAST := $(wildcard tests/unit tests/property tests/contract)
+BENCH := $(filter-out bench/_%,$(sort $(wildcard bench/*.py)))
+
+# The stamps say what was installed, and are older than what they were installed from when
+# that has changed since.
+MADE := $(VENV)/.stamp-made
+CORE := $(VENV)/.stamp-cli
+FULL := $(VENV)/.stamp-all
+SOURCES := pyproject.toml constraints.txt
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
+
+install: $(FULL) ## make .venv with every extra, the test tools and the linters
+
+demo: $(CORE) ## run the sharded bank, with its contrast runs; needs Python alone
+	$(VENV)/bin/concordant demo bank --contrast
+
+servers: ## install the servers that the tests start (as root), or name what is missing
+	@tools/install_servers.sh
+
+test: servers $(FULL) ## run every test, each crash point once
+	@$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+test-fast: $(FULL) ## run what needs no server: unit, property and contract tests
+	@$(PYTHON) -m pytest $(FAST) -m "not server and not slow" $(PYTEST_ARGS)
+
+soak: servers $(FULL) ## run the whole product of crash points, resumable (SOAK_ARGS)
+	@$(PYTHON) tools/soak.py $(SOAK_ARGS)
+
+lint: $(FULL) ## check style, types, generated files and the rules of the house
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy --strict src tools
+	$(PYTHON) tools/unasync.py --check
+	$(PYTHON) tools/tidy.py
+
+bench: servers $(FULL) ## run every benchmark, each against its peers (BENCH=, BENCH_ARGS=)
+	@for file in $(BENCH); do echo "== $$file"; $(PYTHON) $$file $(BENCH_ARGS) || exit 1; done
+
+$(MADE):
+	@$(BASE_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "concordant needs Python 3.11 or newer; $(BASE_PYTHON) is $$($(BASE_PYTHON) -V 2>&1)." >&2; \
+	    echo "Name another one: make BASE_PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(BASE_PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "$(BASE_PYTHON) lacks the module venv: install the Debian package python3-venv." >&2; exit 1; }
+	@$(BASE_PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(CORE): $(SOURCES) | $(MADE)
+	@echo "Installing concordant[cli] into $(VENV)"
+	@$(PIP) install -c constraints.txt -e '.[cli]'
+	@touch $@
+
+$(FULL): $(SOURCES) | $(MADE)
+	@echo "Installing concordant[all,test,lint] into $(VENV)"
+	@$(PIP) install -c constraints.txt -e '.[all,test,lint]'
+	@touch $(CORE) $@

@@ -1,0 +1,1 @@
+"""Consistency for services that run as many processes on many machines."""

@@ -1,0 +1,214 @@
+"""The async twins: tasks of one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from types import TracebackType
+from typing import Any, Generic, TypeVar, TypeVarTuple, Unpack
+
+from concordant.errors import LockLost, OutcomeUnknown
+from concordant.session.holding import Holding
+from concordant.session.listener import Won
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+Value = TypeVar("Value")
+Given = TypeVarTuple("Given")
+
+
+class Combiner(Generic[Item, Answer]):
+    """Carry what many tasks ask in few round trips (flat combining).
+
+    What is asked while all lanes are under way goes with the next batch. If `apply` fails,
+    every asker of that batch gets the exception.
+    """
+
+    def __init__(
+        self,
+        apply: Callable[[Sequence[Item]], Awaitable[list[Answer]]],
+        lanes: int,
+        batch_max: int,
+    ) -> None:
+        self._apply = apply
+        self._lanes = lanes
+        self._batch_max = batch_max
+        self._pending: deque[tuple[Sequence[Item], asyncio.Future[list[Answer]]]] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+        self._scheduled = False
+
+    async def submit(self, item: Item) -> Answer:
+        """Return the answer to one item."""
+        return (await self.submit_many((item,)))[0]
+
+    async def submit_many(self, items: Sequence[Item]) -> list[Answer]:
+        """Return the answers to items that go in one batch, in order."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[Answer]] = loop.create_future()
+        self._pending.append((items, future))
+        if not self._scheduled and len(self._running) < self._lanes:
+            # Not at once: what other tasks ask in this turn of the loop goes along.
+            self._scheduled = True
+            loop.call_soon(self._start)
+        return await future
+
+    async def drain(self) -> None:
+        """Wait until nothing is under way."""
+        while self._running or self._pending:
+            self._start()
+            await asyncio.wait(set(self._running))
+
+    def _start(self) -> None:
+        self._scheduled = False
+        while self._pending and len(self._running) < self._lanes:
+            task = asyncio.get_running_loop().create_task(self._carry(self._take()))
+            self._running.add(task)
+            task.add_done_callback(self._landed)
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if self._pending and not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._start)
+
+    def _take(self) -> list[tuple[Sequence[Item], asyncio.Future[list[Answer]]]]:
+        taken: list[tuple[Sequence[Item], asyncio.Future[list[Answer]]]] = []
+        size = 0
+        while self._pending and (not taken or size + len(self._pending[0][0]) <= self._batch_max):
+            items, future = self._pending.popleft()
+            if not future.cancelled():  # its asker gave up before anything was sent
+                taken.append((items, future))
+                size += len(items)
+        return taken
+
+    async def _carry(
+        self, asked: list[tuple[Sequence[Item], asyncio.Future[list[Answer]]]]
+    ) -> None:
+        if not asked:
+            return
+        try:
+            answers = await self._apply([item for items, _ in asked for item in items])
+        except BaseException as error:
+            failure = error
+            if not isinstance(error, Exception):
+                failure = OutcomeUnknown("the request was interrupted; ask again")
+            for _, future in asked:
+                if not future.done():
+                    future.set_exception(failure)
+            if failure is not error:
+                raise
+            return
+        start = 0
+        for items, future in asked:
+            if not future.done():
+                future.set_result(answers[start : start + len(items)])
+            start += len(items)
+
+
+class Wait:
+    """A waiter that threads can wake, and that can be waited on again and again."""
+
+    def __init__(self, ttl_ms: int) -> None:
+        self.ttl_ms = ttl_ms
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._event = asyncio.Event()
+        self._won: Won | None = None
+
+    def wake(self, won: Won | None) -> None:
+        """Deliver a grant, or None: ask again. Callable from any thread."""
+        if won is not None:
+            self._won = won
+        if threading.get_ident() == self._thread:
+            self._event.set()
+            return
+        try:
+            self._loop.call_soon_threadsafe(self._event.set)
+        except RuntimeError:
+            # The loop is closed: whoever waited is gone, and the grant lapses unconfirmed.
+            return
+
+    async def wait(self, timeout_s: float) -> Won | None:
+        """Return a grant once there is one, or None when it is time to ask again."""
+        if self._won is None:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._event.wait()
+            except TimeoutError:
+                return None
+        self._event.clear()
+        return self._won
+
+
+class Scope:
+    """Cancel the task that holds a lease when the lease is lost, as asyncio.timeout does."""
+
+    def __init__(self, holdings: Sequence[Holding]) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a lock is entered from inside a task")
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._loop = asyncio.get_running_loop()
+        self._lost: Holding | None = None
+        self._open = True
+        for holding in holdings:
+            holding.on_lost(lambda holding=holding: self._tell(holding))  # type: ignore[misc]
+
+    def _tell(self, holding: Holding) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._cancel, holding)
+        except RuntimeError:
+            return  # the loop is closed, and the task with it
+
+    def _cancel(self, holding: Holding) -> None:
+        if self._open and self._lost is None:
+            self._lost = holding
+            self._task.cancel()
+
+    def close(self, exc_type: type[BaseException] | None, exc: BaseException | None) -> None:
+        """Leave the scope; raises LockLost if its loss is what cancelled the body."""
+        self._open = False
+        if self._lost is None:
+            return
+        # The cancellation was this scope's own, so it must not be seen further out.
+        outer = self._task.uncancel() > self._cancelling
+        if exc_type is asyncio.CancelledError and not outer:
+            raise LockLost(self._lost.message(self._lost.lost_reason)) from exc
+
+
+async def settle(
+    action: Callable[[Unpack[Given]], Coroutine[Any, Any, Value]], *given: *Given
+) -> Value:
+    """Run a bounded action to its end even if the caller is cancelled meanwhile."""
+    task = asyncio.ensure_future(action(*given))
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        task.exception()  # retrieved: the cancellation goes first
+        raise cancelled
+    return task.result()
+
+
+async def call(function: Callable[[], Value]) -> Value:
+    """Run a blocking function without blocking the loop."""
+    return await asyncio.get_running_loop().run_in_executor(None, function)
+
+
+async def pause(seconds: float) -> None:
+    """Let the time pass."""
+    await asyncio.sleep(seconds)
+
+
+def current() -> int:
+    """Return the identity of the running task."""
+    return id(asyncio.current_task())
+
+
+Trace = TracebackType | None

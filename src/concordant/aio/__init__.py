@@ -1,0 +1,1 @@
+"""The surface in its async form; the sync one is generated from this folder."""

@@ -1,0 +1,218 @@
+"""Locks as users hold them in their hands."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from concordant._bridge.aio import Scope, Trace, current, settle
+from concordant.aio.acquiring import AsyncAcquirer, Wish
+from concordant.aio.lease import AsyncLease
+from concordant.errors import ConcordantError, LockLost, OutcomeUnknown, UsageError
+from concordant.locking.limits import TTL_MAX_MS, TTL_MIN_MS
+from concordant.locking.names import check_name
+
+_log = logging.getLogger("concordant.locks")
+
+# "As the lock object says": None means for ever.
+AS_GIVEN: Final = -1.0
+
+
+def make_wish(name: str, ttl_s: float, timeout_s: float | None, note: str) -> Wish:
+    """Return the checked wish for a mutex; raises UsageError for values out of bounds."""
+    check_name(name)
+    if not math.isfinite(ttl_s) or not TTL_MIN_MS <= ttl_s * 1000 <= TTL_MAX_MS:
+        raise UsageError(
+            f"ttl_s is {TTL_MIN_MS / 1000} to {TTL_MAX_MS // 1000} seconds, not {ttl_s}"
+        )
+    return Wish(name, round(ttl_s * 1000), check_timeout(timeout_s), note=note)
+
+
+def check_timeout(timeout_s: float | None) -> float | None:
+    """Return the timeout unchanged, or raise UsageError: None or seconds from 0."""
+    if timeout_s is not None and not timeout_s >= 0:
+        raise UsageError(f"timeout_s is None (for ever) or seconds from 0, not {timeout_s}")
+    return None if timeout_s == math.inf else timeout_s
+
+
+class _Entered:
+    """A `with` body under way."""
+
+    def __init__(self, leases: Sequence[AsyncLease], scope: Scope) -> None:
+        self.leases = leases
+        self.scope = scope
+        self.depth = 1
+
+
+class AsyncLock:
+    """A mutual exclusion lock of a given name, shared by whoever uses the same store.
+
+    `async with lock as lease:` acquires, keeps the lease renewed and releases. If the lease
+    is lost meanwhile, the body is cancelled (in sync code it runs on: use `lease.check()`),
+    and LockLost is raised at the exit unless the body raised something of its own.
+
+    One object may be entered by many tasks at once; each waits for its turn. Entering it
+    again inside its own body is a UsageError unless `reentrant`, which counts the entries
+    of a task on this object.
+    """
+
+    def __init__(self, wish: Wish, acquirer: AsyncAcquirer, reentrant: bool) -> None:
+        self._wish = wish
+        self._acquirer = acquirer
+        self._reentrant = reentrant
+        self._entered: dict[int, _Entered] = {}
+
+    @property
+    def name(self) -> str:
+        """The lock's name."""
+        return self._wish.name
+
+    async def acquire(self, timeout_s: float | None = AS_GIVEN) -> AsyncLease:
+        """Acquire and return the lease, which the caller must release.
+
+        `timeout_s` is the total time to wait: None for ever, 0 only tries; left out, it is
+        the lock's own. Raises LockTimeout, BackendUnavailable if the store does not answer,
+        UsageError if others use the name with another capacity. Nothing is left behind by a
+        failure or a cancellation.
+        """
+        wish = self._wish
+        if timeout_s != AS_GIVEN:
+            wish = replace(wish, timeout_s=check_timeout(timeout_s))
+        return AsyncLease(await self._acquirer.acquire(wish), self._acquirer)
+
+    async def __aenter__(self) -> AsyncLease:
+        me = current()
+        entered = self._entered.get(me)
+        if entered is not None:
+            if not self._reentrant:
+                raise UsageError(
+                    f"{self.name!r} is held by this very task through this object; "
+                    "make the lock with reentrant=True to enter it again"
+                )
+            entered.leases[0].check()
+            entered.depth += 1
+            return entered.leases[0]
+        lease = await self.acquire()
+        self._entered[me] = _Entered([lease], Scope([lease._holding]))
+        return lease
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: Trace
+    ) -> None:
+        me = current()
+        entered = self._entered[me]
+        entered.depth -= 1
+        if entered.depth == 0:
+            del self._entered[me]
+            await leave(entered.leases, entered.scope, self._acquirer, exc_type, exc)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r} ttl_s={self._wish.ttl_ms / 1000}>"
+
+
+class AsyncLocks:
+    """Several locks at once, which never deadlock among themselves.
+
+    They are taken in one canonical order (first all of them in a single round trip, and one
+    by one only if somebody holds one), within one total timeout; all are held or none.
+    Entering gives a mapping from each name to its lease.
+    """
+
+    def __init__(self, wishes: Sequence[Wish], acquirer: AsyncAcquirer) -> None:
+        self._wishes = sorted(wishes, key=lambda wish: wish.name)
+        self._acquirer = acquirer
+        self._entered: dict[int, _Entered] = {}
+
+    async def acquire(self, timeout_s: float | None = AS_GIVEN) -> AsyncLeases:
+        """Acquire all and return their leases; see AsyncLock.acquire for the errors."""
+        limit_s = self._wishes[0].timeout_s
+        if timeout_s != AS_GIVEN:
+            limit_s = check_timeout(timeout_s)
+        clock = self._acquirer.clock
+        end_ns = None if limit_s is None else clock.local_ns() + round(limit_s * 1e9)
+        holdings = await self._acquirer.try_all(self._wishes)
+        try:
+            for wish in self._wishes[len(holdings) :]:
+                left_s = None
+                if end_ns is not None:
+                    left_s = max(0, end_ns - clock.local_ns()) / 1e9
+                holdings.append(await self._acquirer.acquire(replace(wish, timeout_s=left_s)))
+        except BaseException:
+            for holding in reversed(holdings):
+                await settle(give_back, AsyncLease(holding, self._acquirer))
+            raise
+        return AsyncLeases([AsyncLease(holding, self._acquirer) for holding in holdings])
+
+    async def __aenter__(self) -> AsyncLeases:
+        me = current()
+        if me in self._entered:
+            raise UsageError("these locks are held by this very task through this object")
+        leases = await self.acquire()
+        parts = list(leases.values())
+        self._entered[me] = _Entered(parts, Scope([lease._holding for lease in parts]))
+        return leases
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: Trace
+    ) -> None:
+        entered = self._entered.pop(current())
+        await leave(entered.leases, entered.scope, self._acquirer, exc_type, exc)
+
+
+class AsyncLeases(Mapping[str, AsyncLease]):
+    """The leases of several locks, by name."""
+
+    def __init__(self, leases: Sequence[AsyncLease]) -> None:
+        self._by_name = {lease.name: lease for lease in leases}
+
+    def __getitem__(self, name: str) -> AsyncLease:
+        return self._by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def check(self) -> None:
+        """Raise LockLost unless every one of them surely holds now."""
+        for lease in self._by_name.values():
+            lease.check()
+
+    async def release(self) -> None:
+        """Give all of them back, in one round trip; see AsyncLease.release."""
+        leases = list(self._by_name.values())
+        if leases:
+            await leases[0]._acquirer.release_all([lease._holding for lease in leases])
+
+
+async def give_back(lease: AsyncLease) -> None:
+    """Release after a failure, which goes first: what fails here is logged."""
+    try:
+        await lease.release()
+    except ConcordantError as error:
+        _log.warning("giving back after a failure: %s", error)
+
+
+async def leave(
+    leases: Sequence[AsyncLease],
+    scope: Scope,
+    acquirer: AsyncAcquirer,
+    exc_type: type[BaseException] | None,
+    exc: BaseException | None,
+) -> None:
+    """Leave a body: release, and tell the loss unless the body raised something itself."""
+    lost: LockLost | None = None
+    try:
+        await acquirer.release_all([lease._holding for lease in leases])
+    except LockLost as error:
+        lost = error
+    except OutcomeUnknown as error:
+        # The body ran under a valid lease, and the release is retried in the background.
+        _log.warning("%s", error)
+    scope.close(exc_type, exc)
+    if lost is not None and exc is None:
+        raise lost

@@ -1,0 +1,1 @@
+"""A bank on many shards: the worked example that uses placement, locks and transactions."""

@@ -1,0 +1,1 @@
+"""The ports and the backends that implement them."""

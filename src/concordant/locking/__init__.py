@@ -1,0 +1,1 @@
+"""What a lock means, without I/O: the model, its operations, names and limits."""

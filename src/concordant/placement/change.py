@@ -1,0 +1,70 @@
+"""Changing a ring's nodes: what is asked, and the points that it touches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import count
+
+from concordant.errors import UsageError
+from concordant.placement.nodes import Node
+from concordant.placement.points import Point, PointTable, point_count, points_between
+
+
+def changed_nodes(
+    nodes: Mapping[str, Node],
+    add: Iterable[Node] = (),
+    remove: Iterable[str] = (),
+    reweight: Mapping[str, float] | None = None,
+) -> dict[str, Node]:
+    """Return the nodes after the change, sorted by id.
+
+    What leaves goes first, so that removing and adding one id replaces its node. Raises
+    UsageError for an id that is there twice, or is to be removed or reweighted and is not there.
+    """
+    changed = dict(nodes)
+    if isinstance(remove, str):
+        raise UsageError(f"remove takes a list of ids, not the text {remove!r}; wrap it in a list")
+    for node_id in remove:
+        if changed.pop(node_id, None) is None:
+            raise UsageError(f"cannot remove node {node_id!r}: the ring has none of that id")
+    for node_id, weight in (reweight or {}).items():
+        if node_id not in changed:
+            raise UsageError(f"cannot reweight node {node_id!r}: the ring keeps none of that id")
+        changed[node_id] = replace(changed[node_id], weight=weight)
+    for node in add:
+        if not isinstance(node, Node):
+            raise UsageError(f"a ring holds Node objects, not {type(node).__name__}; use Node(id)")
+        if node.id in changed:
+            raise UsageError(f"node {node.id!r} is in the ring already; ids must differ")
+        changed[node.id] = node
+    return dict(sorted(changed.items()))
+
+
+def rearrange(
+    table: PointTable, slots: Mapping[int, Node], nodes: Mapping[str, Node], points: int
+) -> tuple[PointTable, dict[int, Node]]:
+    """Return the table and the slots for ``nodes``, made from those of the ring before.
+
+    Nodes that stay keep their slot. Only points that come or go are hashed and sorted; the
+    others are copied as blocks of memory.
+    """
+    slot_of = {node.id: slot for slot, node in slots.items()}
+    taken = {slot for node_id, slot in slot_of.items() if node_id in nodes}
+    free = (slot for slot in count() if slot not in taken)
+    leaving: list[Point] = []
+    coming: list[Point] = []
+    for slot, node in slots.items():
+        if node.id not in nodes:
+            leaving += points_between(node.id, slot, 0, point_count(node, points))
+    settled: dict[int, Node] = {}
+    for node in nodes.values():
+        before = slot_of.get(node.id)
+        slot = next(free) if before is None else before
+        had = 0 if before is None else point_count(slots[before], points)
+        has = point_count(node, points)
+        leaving += points_between(node.id, slot, has, had)
+        coming += points_between(node.id, slot, had, has)
+        settled[slot] = node
+    id_of = {slot: node.id for slot, node in settled.items()}
+    return table.without(leaving).including(coming, id_of), settled

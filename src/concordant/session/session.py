@@ -1,0 +1,123 @@
+"""One client's presence in a lock store: its id, its threads, and its own connections."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from concordant.clock import Clock
+from concordant.drivers.base import LockStore
+from concordant.errors import UsageError
+from concordant.locking.names import new_client, owner_id
+from concordant.locking.operations import Cancel, Handed, Operation, Result
+from concordant.session.holding import Holding
+from concordant.session.keeper import Keeper
+from concordant.session.listener import Listener, Wakeable, Won
+
+_CLOSE_S: Final = 3.0
+
+
+class Session:
+    """Liveness, apart from the locks themselves.
+
+    It opens a store of its own on first need, since its threads must not queue behind the
+    user's requests. A forked child must not use it: the parent goes on renewing.
+    """
+
+    def __init__(self, open_store: Callable[[], LockStore], clock: Clock) -> None:
+        self.client = new_client()
+        self.clock = clock
+        self._open_store = open_store
+        self._store: LockStore | None = None
+        self._mutex = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._pid = os.getpid()
+        self._closed = False
+        self._keeper = Keeper(self._apply, clock)
+        self._listener = Listener(lambda: self._own_store().hints(self.client), self._apply, clock)
+
+    def _own_store(self) -> LockStore:
+        with self._mutex:
+            if self._store is None:
+                self._store = self._open_store()
+            return self._store
+
+    def _apply(self, batch: Sequence[Operation]) -> list[Result]:
+        return self._own_store().apply(batch)
+
+    def check_usable(self) -> None:
+        """Raise UsageError after close, or in a forked child."""
+        if self._closed:
+            raise UsageError("the client is closed; open another one")
+        if self._pid != os.getpid():
+            raise UsageError("the client was made before a fork; make one in this process")
+
+    def new_owner(self) -> str:
+        """Return an owner id that was never used."""
+        return owner_id(self.client, next(self._numbers))
+
+    # --- waiting --------------------------------------------------------------------------
+
+    @property
+    def listening(self) -> bool:
+        """Whether this client can be told of a grant."""
+        return self._listener.listening
+
+    def listen(self) -> None:
+        """Open the hint channel; blocks for a connection at most."""
+        self._listener.start()
+
+    def expect(self, owner: str, wait: Wakeable) -> None:
+        """Deliver grants for the owner to the waiter."""
+        self._listener.expect(owner, wait)
+
+    def forget(self, owner: str) -> None:
+        """Stop delivering for the owner."""
+        self._listener.forget(owner)
+
+    def handed_over(self, handed: Sequence[Handed], sent_ns: int) -> None:
+        """Pass on grants that came with the reply to a release that left at `sent_ns`."""
+        for grant in handed:
+            self._listener.deliver(grant.owner, Won(grant.fence, sent_ns))
+
+    def wake_all(self) -> None:
+        """Make every waiter ask again, after a reply was lost that may have granted."""
+        self._listener.wake_all()
+
+    # --- holding --------------------------------------------------------------------------
+
+    def hold(self, name: str, owner: str, won: Won, ttl_ms: int) -> Holding:
+        """Start to keep a lease that was granted."""
+        holding = Holding(name, owner, won.fence, ttl_ms, won.sent_ns, self.clock)
+        self._keeper.keep(holding)
+        return holding
+
+    def let_go(self, holding: Holding) -> bool:
+        """Stop keeping a lease before its release; False if it is over already."""
+        self._keeper.drop(holding)
+        return holding.end()
+
+    def still_held(self) -> list[Holding]:
+        """Return the leases that nobody has released; none in a forked child."""
+        return self._keeper.holdings() if self._pid == os.getpid() else []
+
+    def cancel_later(self, cancel: Cancel, ttl_ms: int) -> None:
+        """Cancel an owner from the background; after its TTL the store does so itself."""
+        self._keeper.cancel_later(cancel, max(ttl_ms, 60_000) * 1_000_000)
+
+    def close(self) -> None:
+        """End the threads, bounded in time, and give the connections back."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._pid != os.getpid():
+            return
+        self._listener.close(_CLOSE_S)
+        self._keeper.close(_CLOSE_S)
+        with self._mutex:
+            store, self._store = self._store, None
+        if store is not None:
+            store.close()

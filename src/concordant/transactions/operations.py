@@ -1,0 +1,281 @@
+"""What can be asked of a transaction log, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Outcome = Literal["commit", "abort"]
+
+# A saga's states in the log; which follows which stands in transactions/saga.py.
+SagaState = Literal["running", "aborting", "committed", "aborted", "stuck"]
+FINAL_STATES = frozenset({"committed", "aborted"})
+
+
+@dataclass(frozen=True, slots=True)
+class BranchRef:
+    """One prepared branch that a decision covers: its name, and where it is."""
+
+    branch: str
+    resource: str  # the participant's own lasting random id
+    place: str  # its URL without credentials, for people
+
+
+# --- operations ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOwner:
+    """Register a coordinator process, or take its row up again with the next epoch."""
+
+    owner: str
+    ttl_ms: int
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RenewOwner:
+    """Extend the owner's lease; the answer is OwnerGone if the epoch is over."""
+
+    owner: str
+    epoch: int
+    ttl_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseOwner:
+    """End the owner's epoch at once: others may recover what it left."""
+
+    owner: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """Insert the decision unless the gid has one; the answer is the one that stands.
+
+    Durable when it returns. This is the only write of a two-phase commit that counts.
+    """
+
+    gid: str
+    outcome: Outcome
+    owner: str
+    epoch: int
+    branches: tuple[BranchRef, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Note that every branch of a decision has obeyed it (or who did not, in `evidence`).
+
+    With `heuristic` the decision is kept and listed until a person has looked at it.
+    """
+
+    gid: str
+    heuristic: bool = False
+    evidence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Store a saga or message durably before its first step; idempotent by gid."""
+
+    gid: str
+    kind: str
+    definition: str
+    payload: str
+    owner: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Replace a record's state if its version and its owner's epoch are still these."""
+
+    gid: str
+    version: int
+    owner: str
+    epoch: int
+    state: SagaState
+    data: str
+    due_in_ms: int = 0
+    evidence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Take over due, unfinished records whose owner's epoch is over (or one's own)."""
+
+    owner: str
+    epoch: int
+    limit: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Read one gid: its decision, its record, or neither."""
+
+    gid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """List decisions and records, oldest first.
+
+    `unfinished` keeps only what somebody still has to act on: decisions with branches that
+    have not obeyed, records that are not final, and whatever is heuristic or stuck.
+    """
+
+    unfinished: bool = True
+    after: str = ""
+    limit: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerStates:
+    """Ask which of these (owner, epoch) pairs are alive."""
+
+    owners: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """Forget finished decisions and final records older than this age."""
+
+    older_than_ms: int
+
+
+LogOperation = (
+    OpenOwner
+    | RenewOwner
+    | CloseOwner
+    | Decide
+    | Finish
+    | Create
+    | Advance
+    | Claim
+    | Load
+    | Query
+    | OwnerStates
+    | Purge
+)
+
+# --- results ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerOpened:
+    """The owner's epoch in the log with this id."""
+
+    log_id: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerAlive:
+    """The owner's lease was extended or ended as asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerGone:
+    """The owner's epoch is over: it must not act as its owner any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The decision that stands for a gid; `fresh` if this very request inserted it."""
+
+    gid: str
+    outcome: Outcome
+    owner: str
+    epoch: int
+    branches: tuple[BranchRef, ...]
+    state: Literal["deciding", "finished", "heuristic"]
+    age_ms: int
+    evidence: str = ""
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A saga or message as the log holds it."""
+
+    gid: str
+    kind: str
+    definition: str
+    payload: str
+    state: SagaState
+    data: str
+    version: int
+    owner: str
+    epoch: int
+    due_in_ms: int
+    age_ms: int
+    evidence: str = ""
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The decision was marked, or there was none to mark."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Advance found another version, another owner or an epoch that is over."""
+
+    current: Record | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What Claim, Load or Query found."""
+
+    decisions: tuple[Decision, ...] = ()
+    records: tuple[Record, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """The (owner, epoch) pairs whose lease runs, among those asked about."""
+
+    owners: frozenset[tuple[str, int]] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """So many rows were forgotten."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The item was malformed or refused; nothing of it was done."""
+
+    reason: str
+
+
+LogResult = (
+    OwnerOpened
+    | OwnerAlive
+    | OwnerGone
+    | Decision
+    | Record
+    | Finished
+    | Conflict
+    | Listing
+    | Alive
+    | Purged
+    | Rejected
+)
+
+
+def final(state: str) -> bool:
+    """Tell whether a saga in this state is over for good."""
+    return state in FINAL_STATES
+
+
+def as_json(ref: BranchRef) -> list[Any]:
+    """Return a branch reference as a JSON-ready list."""
+    return [ref.branch, ref.resource, ref.place]

@@ -1,0 +1,48 @@
+"""The SQLite backend: a database file in the test's own folder."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from concordant.drivers.capabilities import Fencing
+from concordant.drivers.urls import file_path
+from tests.provision.backend import Backend, Promises
+
+_numbers = count()
+
+
+def _fresh(tmp: Path) -> str:
+    return f"sqlite://{tmp}/store-{next(_numbers)}.db"
+
+
+class SqliteDialect:
+    """SQLite's own SQL, on a connection of the standard library."""
+
+    def sql(self, statement: str) -> str:
+        """Return the statement as it is: SQLite writes parameters as ?."""
+        return statement
+
+    def outside(self, url: str, statement: str, *params: Any) -> list[tuple[Any, ...]]:
+        """Run one statement as the sqlite3 shell would."""
+        with closing(sqlite3.connect(file_path(url), timeout=10, isolation_level=None)) as plain:
+            return plain.execute(statement, params).fetchall()
+
+
+SQLITE = Backend(
+    name="sqlite",
+    promises=Promises(
+        fencing=Fencing.SAME_TRANSACTION,
+        survives_restart=True,
+        across_processes=True,
+        across_hosts=False,
+        detects_dead_waiters=True,
+    ),
+    lock_url=_fresh,
+    log_url=_fresh,
+    participant_url=_fresh,
+    dialect=SqliteDialect(),
+)
