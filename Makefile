@@ -52,6 +52,9 @@ bench: servers $(FULL) ## run every benchmark, each against its peers (BENCH=, B
 	@for file in $(BENCH); do echo "== $$file"; $(PYTHON) $$file $(BENCH_ARGS) || exit 1; done
 
 $(MADE):
+	@command -v $(BASE_PYTHON) >/dev/null || { \
+	    echo "No $(BASE_PYTHON) here: install Python 3.11 or newer, or name another one:" >&2; \
+	    echo "make BASE_PYTHON=python3.12 ..." >&2; exit 1; }
 	@$(BASE_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "concordant needs Python 3.11 or newer; $(BASE_PYTHON) is $$($(BASE_PYTHON) -V 2>&1)." >&2; \
 	    echo "Name another one: make BASE_PYTHON=python3.12 ..." >&2; exit 1; }

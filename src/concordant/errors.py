@@ -25,6 +25,17 @@ class UsageError(ConcordantError, ValueError):
     """The request makes no sense as written; mend the calling code or the input."""
 
 
+class AlreadyDecided(UsageError):
+    """The gid has its outcome in the log already; nothing was done again.
+
+    `outcome` is `"commit"` or `"abort"`.
+    """
+
+    def __init__(self, message: str, outcome: str) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+
 class LockTimeout(ConcordantError, TimeoutError):
     """The lock was not granted within the total time given; nothing is left behind."""
 

@@ -138,9 +138,7 @@ def test_reweighting_moves_keys_one_way_only(
 
 
 @given(node_dicts, st.integers(1, 50), st.integers(0, 10**6))
-def test_json_and_pickle_go_round(
-    node_weights: dict[str, float], points: int, epoch: int
-) -> None:
+def test_json_and_pickle_go_round(node_weights: dict[str, float], points: int, epoch: int) -> None:
     nodes = [Node(node_id, weight, "z", "addr") for node_id, weight in node_weights.items()]
     ring = HashRing(nodes, points, epoch=epoch)
     for twin in (HashRing.from_json(ring.to_json()), pickle.loads(pickle.dumps(ring))):
@@ -155,8 +153,7 @@ def test_fingerprints_agree_if_and_only_if_placement_does(
 ) -> None:
     one, other = ring_of(first, points), ring_of(second, other_points)
     alike = len(one) == len(other) and all(
-        preference_ids(one, key) == preference_ids(other, key)
-        for key in critical_keys(one, other)
+        preference_ids(one, key) == preference_ids(other, key) for key in critical_keys(one, other)
     )
     assert (one.fingerprint() == other.fingerprint()) == alike
 

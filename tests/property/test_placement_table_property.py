@@ -52,9 +52,7 @@ def test_points_come_in_order(first: set[Point], second: set[Point], slots: list
 
 
 @given(some_points, some_points, slot_orders)
-def test_points_leave_without_others(
-    stay: set[Point], leave: set[Point], slots: list[int]
-) -> None:
+def test_points_leave_without_others(stay: set[Point], leave: set[Point], slots: list[int]) -> None:
     table, id_of = table_of(stay | leave, slots)
     leaving, _ = relabelled(leave - stay, slots)
     expected = sorted((position, node_id) for position, node_id, _ in stay)

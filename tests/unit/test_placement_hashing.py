@@ -61,16 +61,21 @@ def test_a_memoryview_is_its_bytes_even_with_gaps() -> None:
     assert key_bytes(memoryview(b"abcdef")[::2]) == b"ace"
 
 
-class Color(str, Enum):
+# Not StrEnum: str() of these two is the name of the member, which must not become the key.
+class Color(str, Enum):  # noqa: UP042
     RED = "red"
-
-
-class Size(IntEnum):
-    SMALL = 1
 
 
 class Code(int, Enum):
     OK = 200
+
+
+class Plain(Enum):
+    MEMBER = "a"
+
+
+class Size(IntEnum):
+    SMALL = 1
 
 
 @pytest.mark.parametrize(
@@ -90,9 +95,7 @@ def test_ints_are_their_decimals_and_enums_their_values(key: Any, expected: byte
     assert key_position(key) == xxh64(expected)
 
 
-@pytest.mark.parametrize(
-    "key", [True, False, None, 1.0, 1j, ("a",), ["a"], object(), Enum("E", "A").A]
-)
+@pytest.mark.parametrize("key", [True, False, None, 1.0, 1j, ("a",), ["a"], object(), Plain.MEMBER])
 def test_other_types_are_refused_rather_than_hashed_by_repr(key: Any) -> None:
     with pytest.raises(UsageError, match=type(key).__name__):
         key_bytes(key)

@@ -28,7 +28,7 @@ def test_moves_are_the_keys_whose_owner_differs() -> None:
 
 def test_moves_gives_keys_back_as_they_came() -> None:
     plan = HashRing([Node("a")]).plan(HashRing([Node("b")]))
-    keys = ["k", b"k", 7]
+    keys: list[str | bytes | int] = ["k", b"k", 7]
     assert plan.moves(keys) == [(key, "a", "b") for key in keys]
     with pytest.raises(UsageError):
         plan.moves([1.5])  # type: ignore[list-item]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from types import TracebackType
-from typing import Any, Generic, TypeVar, TypeVarTuple, Unpack
+from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple, Unpack
 
 from concordant.errors import LockLost, OutcomeUnknown
 from concordant.session.holding import Holding
 from concordant.session.listener import Won
+
+_log = logging.getLogger("concordant.transactions")
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -38,6 +41,16 @@ class Combiner(Generic[Item, Answer]):
         self._pending: deque[tuple[Sequence[Item], asyncio.Future[list[Answer]]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._scheduled = False
+        self._deferred: deque[Item] = deque()
+
+    def defer(self, item: Item) -> None:
+        """Let an item whose answer nobody needs go with the next batch, whenever that is."""
+        self._deferred.append(item)
+
+    async def flush(self) -> None:
+        """Carry what was deferred and has met no batch."""
+        if self._deferred:
+            await self.submit_many(())
 
     async def submit(self, item: Item) -> Answer:
         """Return the answer to one item."""
@@ -83,14 +96,20 @@ class Combiner(Generic[Item, Answer]):
                 size += len(items)
         return taken
 
+    def _room(self, size: int) -> int:
+        return max(0, min(len(self._deferred), self._batch_max - size))
+
     async def _carry(
         self, asked: list[tuple[Sequence[Item], asyncio.Future[list[Answer]]]]
     ) -> None:
         if not asked:
             return
+        batch = [item for items, _ in asked for item in items]
+        extra = [self._deferred.popleft() for _ in range(self._room(len(batch)))]
         try:
-            answers = await self._apply([item for items, _ in asked for item in items])
+            answers = await self._apply([*batch, *extra])
         except BaseException as error:
+            self._deferred.extend(extra)
             failure = error
             if not isinstance(error, Exception):
                 failure = OutcomeUnknown("the request was interrupted; ask again")
@@ -212,3 +231,52 @@ def current() -> int:
 
 
 Trace = TracebackType | None
+
+
+class Executor(Protocol):
+    """Runs the commands of a transaction's machine; injected, so that tests can fail them."""
+
+    def __call__(
+        self, machine: str, state: str, command: object, action: Callable[[], Awaitable[Value]]
+    ) -> Awaitable[Value]:
+        """Run the action that carries out the command in this state, and return its value."""
+        ...
+
+
+async def direct(
+    machine: str, state: str, command: object, action: Callable[[], Awaitable[Value]]
+) -> Value:
+    """Run the action, and nothing else."""
+    return await action()
+
+
+class Periodic:
+    """Something done again and again while its owner lives."""
+
+    def __init__(self, action: Callable[[], Awaitable[None]], every_s: float) -> None:
+        self._action = action
+        self._every_s = every_s
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start after one period."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Stop, after the action that is under way if there is one."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._every_s)
+            # Settled, since a recovery must not be left between two steps of one branch.
+            await settle(self._once)
+
+    async def _once(self) -> None:
+        try:
+            await self._action()
+        except Exception:
+            _log.exception("a background pass failed, trying again in %s s", self._every_s)

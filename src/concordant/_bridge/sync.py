@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Generic, TypeVar, TypeVarTuple, Unpack
+from typing import Generic, Protocol, TypeVar, TypeVarTuple, Unpack
 
 from concordant.errors import OutcomeUnknown
 from concordant.session.holding import Holding
 from concordant.session.listener import Won
+
+_log = logging.getLogger("concordant.transactions")
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -60,6 +63,16 @@ class Combiner(Generic[Item, Answer]):
         self._mutex = threading.Lock()
         self._pending: deque[_Asked[Item, Answer]] = deque()
         self._leaders = 0
+        self._deferred: deque[Item] = deque()
+
+    def defer(self, item: Item) -> None:
+        """Let an item whose answer nobody needs go with the next batch, whenever that is."""
+        self._deferred.append(item)
+
+    def flush(self) -> None:
+        """Carry what was deferred and has met no batch."""
+        if self._deferred:
+            self.submit_many(())
 
     def submit(self, item: Item) -> Answer:
         """Return the answer to one item."""
@@ -94,18 +107,24 @@ class Combiner(Generic[Item, Answer]):
 
     def _lead(self, asked: _Asked[Item, Answer]) -> None:
         batch: list[_Asked[Item, Answer]] = []
+        extra: list[Item] = []
         try:
             with self._mutex:
                 batch = self._take()
+                items = [item for each in batch for item in each.items]
+                room = self._batch_max - len(items)
+                while self._deferred and len(extra) < room:
+                    extra.append(self._deferred.popleft())
             if not batch:  # another lane has all of it
                 self._hand_on(asked)
                 return
-            answers = self._apply([item for each in batch for item in each.items])
+            answers = self._apply([*items, *extra])
             start = 0
             for each in batch:
                 each.answers = answers[start : start + len(each.items)]
                 start += len(each.items)
         except BaseException as error:
+            self._deferred.extend(extra)
             for each in batch:
                 if each.answers is None:
                     each.failure = (
@@ -206,3 +225,46 @@ def current() -> int:
 
 
 Trace = TracebackType | None
+
+
+class Executor(Protocol):
+    """Runs the commands of a transaction's machine; injected, so that tests can fail them."""
+
+    def __call__(
+        self, machine: str, state: str, command: object, action: Callable[[], Value]
+    ) -> Value:
+        """Run the action that carries out the command in this state, and return its value."""
+        ...
+
+
+def direct(machine: str, state: str, command: object, action: Callable[[], Value]) -> Value:
+    """Run the action, and nothing else."""
+    return action()
+
+
+class Periodic:
+    """Something done again and again while its owner lives."""
+
+    def __init__(self, action: Callable[[], None], every_s: float) -> None:
+        self._action = action
+        self._every_s = every_s
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start after one period."""
+        self._thread = threading.Thread(target=self._run, name="concordant-recovery", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop, after the action that is under way if there is one."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._every_s):
+            try:
+                self._action()
+            except Exception:
+                _log.exception("a background pass failed, trying again in %s s", self._every_s)

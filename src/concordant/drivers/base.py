@@ -143,8 +143,8 @@ Resolution = Literal["done", "already", "missing"]
 """What became of a request to commit or roll back a prepared branch.
 
 `done`: it was prepared and has obeyed now. `already`: the participant holds evidence that it
-committed earlier. `missing`: no such branch and no evidence; harmless after an abort, a
-heuristic outcome after a commit decision.
+committed earlier, which is a heuristic outcome if it was to roll back. `missing`: no such
+branch and no evidence; harmless after an abort, a heuristic outcome after a commit decision.
 """
 
 
@@ -211,7 +211,11 @@ class Participant(Protocol):
         ...
 
     def committed(self, branch: str) -> bool:
-        """Tell whether there is evidence that the branch has committed here."""
+        """Tell whether the branch has committed here; if not, it never will.
+
+        For a one-phase commit whose reply was lost: a commit that is still on its way must
+        be made to fail before the answer is no. Raises OutcomeUnknown while that is open.
+        """
         ...
 
     def in_doubt(self) -> list[InDoubt]:
@@ -270,7 +274,11 @@ class AsyncParticipant(Protocol):
         ...
 
     async def committed(self, branch: str) -> bool:
-        """Tell whether there is evidence that the branch has committed here."""
+        """Tell whether the branch has committed here; if not, it never will.
+
+        For a one-phase commit whose reply was lost: a commit that is still on its way must
+        be made to fail before the answer is no. Raises OutcomeUnknown while that is open.
+        """
         ...
 
     async def in_doubt(self) -> list[InDoubt]:

@@ -1,0 +1,97 @@
+"""A coordinator process's leased row in its transaction log."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+
+from concordant.drivers.base import TransactionLog
+from concordant.errors import BackendUnavailable, ConcordantError, UsageError
+from concordant.transactions.names import new_owner
+from concordant.transactions.operations import (
+    CloseOwner,
+    LogOperation,
+    LogResult,
+    OpenOwner,
+    OwnerGone,
+    OwnerOpened,
+    RenewOwner,
+)
+
+_log = logging.getLogger("concordant.transactions")
+_CLOSE_S = 3.0
+
+
+class Ownership:
+    """Says that this process lives, so that others leave its transactions alone.
+
+    Renewed by a thread at a third of the TTL. When the row is lost all the same (the process
+    was stopped for too long), it is taken up again under the next epoch: what was begun
+    under the old one is then recovered by whoever comes first, as the log decides.
+    """
+
+    def __init__(self, open_log: Callable[[], TransactionLog], ttl_ms: int) -> None:
+        self.owner = new_owner()
+        self.epoch = 0
+        self.log_id = ""
+        self._open_log = open_log
+        self._ttl_ms = ttl_ms
+        self._log: TransactionLog | None = None
+        self._stopped = threading.Event()
+        self._pid = os.getpid()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Register, and keep renewing; raises BackendUnavailable if the log cannot be had."""
+        self._log = self._open_log()
+        self._register()
+        self._thread = threading.Thread(target=self._run, name="concordant-owner", daemon=True)
+        self._thread.start()
+
+    def check_usable(self) -> None:
+        """Raise UsageError before start, after stop, or in a forked child."""
+        if self._pid != os.getpid():
+            raise UsageError("the coordinator was made before a fork; make one in this process")
+        if not self.epoch or self._stopped.is_set():
+            raise UsageError("enter the coordinator first: with Coordinator(url) as coordinator")
+
+    def stop(self) -> None:
+        """End the epoch, so that others may recover at once what is left."""
+        self._stopped.set()
+        if self._pid != os.getpid():
+            return
+        if self._thread is not None:
+            self._thread.join(_CLOSE_S)
+        if self._log is not None:
+            try:
+                self._apply([CloseOwner(self.owner, self.epoch)])
+            except ConcordantError as error:
+                _log.warning("the owner row will lapse by itself: %s", error)
+            self._log.close()
+
+    def _apply(self, batch: Sequence[LogOperation]) -> list[LogResult]:
+        assert self._log is not None
+        return self._log.apply(batch)
+
+    def _register(self) -> None:
+        note = f"pid {os.getpid()}"
+        (opened,) = self._apply([OpenOwner(self.owner, self._ttl_ms, note)])
+        if not isinstance(opened, OwnerOpened):
+            raise BackendUnavailable(f"the log did not take the owner row: {opened}")
+        self.log_id, self.epoch = opened.log_id, opened.epoch
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._ttl_ms / 3000):
+            try:
+                (answer,) = self._apply([RenewOwner(self.owner, self.epoch, self._ttl_ms)])
+                if isinstance(answer, OwnerGone):
+                    _log.warning(
+                        "epoch %d of this coordinator is over; taking the next", self.epoch
+                    )
+                    self._register()
+            except ConcordantError as error:
+                _log.warning("renewing the owner row failed, trying again: %s", error)
+            except Exception:
+                _log.exception("renewing the owner row failed, trying again")

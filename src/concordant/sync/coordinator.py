@@ -1,0 +1,202 @@
+# Generated from src/concordant/aio/coordinator.py by tools/unasync.py; do not edit.
+"""The coordinator: transactions over several databases that survive a crash at any point."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Literal
+
+from concordant._bridge.sync import Executor, Periodic, Trace, call, direct, settle
+from concordant.drivers import registry
+from concordant.drivers.base import Participant
+from concordant.drivers.urls import mask
+from concordant.errors import AlreadyDecided, ConcordantError, UsageError
+from concordant.session.ownership import Ownership
+from concordant.sync.journal import Journal
+from concordant.sync.recovery import Doubt, Recovered, Recoverer
+from concordant.sync.transaction import Transaction
+from concordant.transactions.names import BRANCHES_MAX, check_gid, new_gid
+from concordant.transactions.operations import Purge, Purged
+
+if TYPE_CHECKING:
+    from concordant.drivers.capabilities import Capabilities
+
+_log = logging.getLogger("concordant.transactions")
+_KEEP_MS = 7 * 24 * 3600 * 1000
+
+
+class Coordinator:
+    """Commits over several databases everywhere or nowhere, through a durable log.
+
+    `with Coordinator(log_url, participants=[...]) as coordinator:` registers this
+    process, recovers what crashed ones left (again every `recover_every_s` seconds, over
+    the participants named here and those used since), and gives `transaction(a, b)`.
+
+    `owner_ttl_s` is how long this process may be silent before others take it for dead and
+    abort what it has not decided. Every process that works with one group of databases
+    should use one log: branches of another log are listed, never touched.
+    """
+
+    def __init__(
+        self,
+        log_url: str,
+        *,
+        participants: Iterable[str | Participant] = (),
+        owner_ttl_s: float = 10.0,
+        recover_every_s: float = 2.0,
+        on_recovered: Callable[[Recovered], None] | None = None,
+        executor: Executor = direct,
+    ) -> None:
+        if not owner_ttl_s >= 0.2 or not recover_every_s > 0:
+            raise UsageError("owner_ttl_s is at least 0.2 and recover_every_s above 0 seconds")
+        self._place = mask(log_url)
+        log = registry.transaction_log(log_url)
+        self._promises = log.capabilities
+        self.journal = Journal(log)
+        self.ownership = Ownership(
+            lambda: registry.transaction_log(log_url), round(owner_ttl_s * 1000)
+        )
+        self.executor = executor
+        self._by_url: dict[str, Participant] = {}
+        self._given: list[Participant] = []
+        self._running: set[str] = set()
+        for each in participants:
+            self._known(each)
+        self.recoverer = Recoverer(self, on_recovered)
+        self._periodic = Periodic(self._recover_quietly, recover_every_s)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this log promises."""
+        return self._promises
+
+    # --- participants ---------------------------------------------------------------------
+
+    def participant(self, url: str) -> Participant:
+        """Return this coordinator's participant for the URL, made on first use."""
+        if url not in self._by_url:
+            self._by_url[url] = registry.participant(url)
+        return self._by_url[url]
+
+    def _known(self, each: str | Participant) -> Participant:
+        if isinstance(each, str):
+            return self.participant(each)
+        if each not in self._given:
+            self._given.append(each)
+        return each
+
+    def participants(self) -> list[Participant]:
+        """Return the participants named at the start or used since."""
+        return [*self._by_url.values(), *self._given]
+
+    def by_resource(self) -> dict[str, Participant]:
+        """Return the participants that can be reached, by their lasting ids."""
+        found: dict[str, Participant] = {}
+        for participant in self.participants():
+            try:
+                found[participant.resource()] = participant
+            except Exception as error:
+                _log.warning("%s cannot be reached: %s", participant.place, error)
+        return found
+
+    # --- transactions ---------------------------------------------------------------------
+
+    def transaction(self, *participants: str | Participant, gid: str | None = None) -> Transaction:
+        """Return a global transaction over these databases, to be entered with `with`.
+
+        `gid` names it (1 to 36 of ``[A-Za-z0-9._-]``; default a UUIDv7): one that was
+        decided before raises AlreadyDecided on entry, and nothing is done again. One
+        participant alone commits in one phase; a read-only one leaves before the decision.
+        """
+        if not 1 <= len(participants) <= BRANCHES_MAX:
+            raise UsageError(f"a transaction has 1 to {BRANCHES_MAX} participants")
+        chosen = [self._known(each) for each in participants]
+        if len({id(each) for each in chosen}) != len(chosen):
+            raise UsageError("a transaction names each participant once")
+        return Transaction(
+            self, chosen, new_gid() if gid is None else check_gid(gid), gid is not None
+        )
+
+    def outcome(self, gid: str) -> Literal["commit", "abort"] | None:
+        """Return what was decided for the gid, or None: nothing is (or it was purged).
+
+        While its coordinator lives, None may still become either; once it is dead and
+        recovery has passed, None means that it was rolled back.
+        """
+        decision = self.journal.decision(check_gid(gid))
+        return None if decision is None else decision.outcome
+
+    def running(self, gid: str) -> bool:
+        """Tell whether this very object is working on the gid now."""
+        return gid in self._running
+
+    def _enter(self, gid: str, named: bool) -> None:
+        self.ownership.check_usable()
+        if gid in self._running:
+            raise UsageError(f"the gid {gid} is under way in this coordinator already")
+        self._running.add(gid)
+        if not named:
+            return
+        try:
+            decision = self.journal.decision(gid)
+        except BaseException:
+            self._leave(gid)
+            raise
+        if decision is not None:
+            self._leave(gid)
+            raise AlreadyDecided(
+                f"the gid {gid} was decided before ({decision.outcome}); nothing was done again",
+                decision.outcome,
+            )
+
+    def _leave(self, gid: str) -> None:
+        self._running.discard(gid)
+
+    # --- recovery -------------------------------------------------------------------------
+
+    def recover(self) -> int:
+        """Recover now what can be recovered, and return how many branches that were."""
+        self.ownership.check_usable()
+        return self.recoverer.run_once()
+
+    def doubts(self) -> list[Doubt]:
+        """Return what is in doubt: branches with age, owner and evidence, foreign ones too."""
+        self.ownership.check_usable()
+        return self.recoverer.doubts()
+
+    def purge(self, older_than_s: float = _KEEP_MS / 1000) -> int:
+        """Forget finished decisions of that age; a gid that is forgotten may be used again."""
+        purged = self.journal.ask(Purge(round(older_than_s * 1000)), Purged)
+        return purged.count
+
+    def _recover_quietly(self) -> None:
+        try:
+            self.recoverer.run_once()
+        except ConcordantError as error:
+            _log.warning("recovery could not run, trying again: %s", error)
+
+    def __enter__(self) -> Coordinator:
+        call(self.ownership.start)
+        self._recover_quietly()
+        self._periodic.start()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: Trace
+    ) -> None:
+        settle(self._close)
+
+    def _close(self) -> None:
+        self._periodic.stop()
+        try:
+            self.journal.flush()
+        except ConcordantError as error:
+            _log.warning("finished decisions will be looked at once more: %s", error)
+        call(self.ownership.stop)
+        for participant in self.participants():
+            participant.close()
+        self.journal.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} log={self._place}>"

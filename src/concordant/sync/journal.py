@@ -1,0 +1,113 @@
+# Generated from src/concordant/aio/journal.py by tools/unasync.py; do not edit.
+"""The transaction log as the coordinator speaks to it: typed questions, combined round trips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+from concordant._bridge.sync import Combiner, pause
+from concordant.drivers.base import TransactionLog
+from concordant.errors import BackendUnavailable, OutcomeUnknown
+from concordant.transactions.operations import (
+    Alive,
+    Decide,
+    Decision,
+    Finish,
+    Listing,
+    Load,
+    LogOperation,
+    LogResult,
+    OwnerStates,
+    Query,
+    Record,
+)
+
+_Answer = TypeVar("_Answer")
+_PAGE: Final = 256
+
+# How often, and after which pauses, an operation that is safe to repeat is tried.
+_PAUSES_S: Final = (0.05, 0.2, 0.5, 1.0, 2.0)
+
+
+class Journal:
+    """Group commit over a transaction log: what many ask at once is one durable write."""
+
+    def __init__(self, log: TransactionLog) -> None:
+        self._log = log
+        promises = log.capabilities
+        self._combiner: Combiner[LogOperation, LogResult] = Combiner(
+            log.apply, promises.lanes, promises.batch_best
+        )
+
+    def ask(self, operation: LogOperation, kind: type[_Answer]) -> _Answer:
+        """Return the answer, which must be of this kind; anything else is an error."""
+        return _expect(self._combiner.submit(operation), kind)
+
+    def ask_patiently(self, operation: LogOperation, kind: type[_Answer]) -> _Answer:
+        """Ask something that is safe to repeat, again and again for a few seconds."""
+        for pause_s in _PAUSES_S:
+            try:
+                return self.ask(operation, kind)
+            except (BackendUnavailable, OutcomeUnknown):
+                pause(pause_s)
+        return self.ask(operation, kind)
+
+    def decide(self, decide: Decide) -> Decision:
+        """Return the decision that stands; raises OutcomeUnknown if the log never answers."""
+        return self.ask_patiently(decide, Decision)
+
+    def decision(self, gid: str) -> Decision | None:
+        """Return the decision for the gid, if there is one."""
+        found = self.ask(Load(gid), Listing)
+        return found.decisions[0] if found.decisions else None
+
+    def decisions(self, gids: Sequence[str]) -> dict[str, Decision]:
+        """Return the decisions that stand among these gids."""
+        found: dict[str, Decision] = {}
+        for start in range(0, len(gids), 128):
+            loads = [Load(gid) for gid in gids[start : start + 128]]
+            for answer in self._combiner.submit_many(loads):
+                for decision in _expect(answer, Listing).decisions:
+                    found[decision.gid] = decision
+        return found
+
+    def alive(self, owners: Sequence[tuple[str, int]]) -> frozenset[tuple[str, int]]:
+        """Return which of these epochs run."""
+        if not owners:
+            return frozenset()
+        return (self.ask(OwnerStates(tuple(owners)), Alive)).owners
+
+    def unfinished(self) -> Listing:
+        """Return all decisions and records that somebody still has to act on."""
+        decisions: dict[str, Decision] = {}
+        records: dict[str, Record] = {}
+        after = ""
+        while True:
+            page = self.ask(Query(True, after, _PAGE), Listing)
+            decisions |= {row.gid: row for row in page.decisions}
+            records |= {row.gid: row for row in page.records}
+            # The kinds are paged apart: go on behind the one that got less far.
+            ends = [rows[-1].gid for rows in (page.decisions, page.records) if len(rows) == _PAGE]
+            if not ends:
+                return Listing(tuple(decisions.values()), tuple(records.values()))
+            after = min(ends)
+
+    def finish_later(self, gid: str) -> None:
+        """Mark the decision as obeyed with the next write; being late costs a look only."""
+        self._combiner.defer(Finish(gid))
+
+    def flush(self) -> None:
+        """Write what was put off."""
+        self._combiner.flush()
+
+    def close(self) -> None:
+        """Finish what is under way and close the log."""
+        self._combiner.drain()
+        self._log.close()
+
+
+def _expect(answer: LogResult, kind: type[_Answer]) -> _Answer:
+    if not isinstance(answer, kind):
+        raise BackendUnavailable(f"the transaction log answered {answer}")
+    return answer

@@ -1,0 +1,252 @@
+# Generated from src/concordant/aio/recovery.py by tools/unasync.py; do not edit.
+"""Recovery: find what crashed coordinators left, and bring it to the one outcome."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from concordant.drivers.base import InDoubt, Participant
+from concordant.transactions.names import BranchId
+from concordant.transactions.operations import Decide, Decision, Finish, Finished
+from concordant.transactions.recovery import Verdict, judge, weigh
+
+if TYPE_CHECKING:
+    from concordant.sync.coordinator import Coordinator
+
+_log = logging.getLogger("concordant.transactions")
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """A branch that recovery brought to its outcome."""
+
+    gid: str
+    branch: str
+    place: str
+    outcome: Literal["commit", "abort", "heuristic"]
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A branch in doubt as a person sees it: what, where, whose, since when, and why still."""
+
+    gid: str
+    branch: str
+    place: str
+    age_s: float
+    owner: str
+    verdict: Verdict
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A prepared branch and all that is known of it."""
+
+    participant: Participant
+    branch: InDoubt
+    parsed: BranchId | None
+    verdict: Verdict
+
+
+class Recoverer:
+    """One pass after another over the participants and the log; see transactions/recovery.py.
+
+    Passes of several processes may overlap: each step is idempotent, and the log makes them
+    agree.
+    """
+
+    def __init__(
+        self, coordinator: Coordinator, on_recovered: Callable[[Recovered], None] | None
+    ) -> None:
+        self._coordinator = coordinator
+        self._on_recovered = on_recovered
+
+    def run_once(self) -> int:
+        """Recover what can be recovered now and return how many branches that were."""
+        count = 0
+        for found in self.find():
+            if found.verdict in ("commit", "abort", "undecided"):
+                count += self._guarded(self._settle_branch, found)
+        for decision in (self._coordinator.journal.unfinished()).decisions:
+            if decision.outcome == "commit" and decision.state == "deciding":
+                count += self._guarded(self._settle_decision, decision)
+            elif decision.state == "deciding":
+                # A decision to abort covers no branch by name; the scan above finds them.
+                self._guarded(self._forget_abort, decision)
+        self._coordinator.journal.flush()
+        return count
+
+    def find(self) -> list[_Found]:
+        """Return every prepared branch at the known participants, judged."""
+        listed: list[tuple[Participant, InDoubt, BranchId | None]] = []
+        for participant in self._coordinator.participants():
+            try:
+                branches = participant.in_doubt()
+            except Exception as error:
+                _log.warning("recovery cannot reach %s: %s", participant.place, error)
+                continue
+            listed += [(participant, each, BranchId.parse(each.branch)) for each in branches]
+        ours = [
+            parsed
+            for _, _, parsed in listed
+            if parsed is not None and parsed.log_id == self._coordinator.ownership.log_id
+        ]
+        journal = self._coordinator.journal
+        # Liveness is asked after the listing and before the decisions: an owner that was
+        # seen dead can only be overtaken by decisions that are then read or inserted first.
+        alive = journal.alive(sorted({(each.owner, each.epoch) for each in ours}))
+        decisions = journal.decisions(sorted({each.gid for each in ours}))
+        return [
+            _Found(
+                participant,
+                branch,
+                parsed,
+                judge(
+                    parsed,
+                    branch.branch,
+                    self._coordinator.ownership.log_id,
+                    parsed is not None
+                    and self._lives(parsed.owner, parsed.epoch, parsed.gid, alive),
+                    decisions.get(parsed.gid) if parsed is not None else None,
+                ),
+            )
+            for participant, branch, parsed in listed
+        ]
+
+    def doubts(self) -> list[Doubt]:
+        """Return the branches in doubt with their evidence, and unfinished decisions."""
+        doubts = [
+            Doubt(
+                found.parsed.gid if found.parsed else "",
+                found.branch.branch,
+                found.participant.place,
+                found.branch.age_s,
+                f"{found.parsed.owner}-{found.parsed.epoch}" if found.parsed else "",
+                found.verdict,
+                found.branch.detail,
+            )
+            for found in self.find()
+        ]
+        listed = {doubt.branch for doubt in doubts}
+        for decision in (self._coordinator.journal.unfinished()).decisions:
+            doubts += [
+                Doubt(
+                    decision.gid,
+                    ref.branch,
+                    ref.place,
+                    decision.age_ms / 1000,
+                    f"{decision.owner}-{decision.epoch}",
+                    "commit" if decision.outcome == "commit" else "abort",
+                    decision.evidence or f"decided {decision.outcome}, not yet obeyed everywhere",
+                )
+                for ref in decision.branches
+                if ref.branch not in listed
+            ]
+        return doubts
+
+    def _lives(self, owner: str, epoch: int, gid: str, alive: frozenset[tuple[str, int]]) -> bool:
+        if owner == self._coordinator.ownership.owner:
+            # What this very process no longer runs was left behind by an error.
+            return self._coordinator.running(gid)
+        return (owner, epoch) in alive
+
+    def _guarded(self, action: Any, subject: Any) -> int:
+        try:
+            return int(action(subject))
+        except Exception as error:
+            _log.warning("recovery goes on without %s: %s", subject, error)
+            return 0
+
+    def _settle_branch(self, found: _Found) -> int:
+        assert found.parsed is not None
+        parsed, name = found.parsed, found.branch.branch
+        verdict = found.verdict
+        if verdict == "undecided":
+            stands = self._execute(
+                "undecided",
+                Decide(parsed.gid, "abort", parsed.owner, parsed.epoch),
+                lambda: self._coordinator.journal.decide(
+                    Decide(parsed.gid, "abort", parsed.owner, parsed.epoch)
+                ),
+            )
+            verdict = judge(parsed, name, parsed.log_id, False, stands)
+        commit = verdict == "commit"
+        resolution = self._execute(
+            verdict,
+            found.branch,
+            lambda: found.participant.resolve(name, commit),
+        )
+        if not commit and resolution == "already":
+            self._mark_heuristic(parsed.gid, f"decided abort, but {name} has committed")
+            self._tell(parsed.gid, name, found.participant.place, "heuristic", parsed.owner)
+        elif resolution == "done":
+            outcome: Literal["commit", "abort"] = "commit" if commit else "abort"
+            self._tell(parsed.gid, name, found.participant.place, outcome, parsed.owner)
+        return int(resolution == "done")
+
+    def _settle_decision(self, decision: Decision) -> int:
+        journal = self._coordinator.journal
+        owner = (decision.owner, decision.epoch)
+        if self._lives(*owner, decision.gid, journal.alive([owner])):
+            return 0
+        by_resource = self._coordinator.by_resource()
+        answers: dict[str, Literal["done", "already", "missing", "unreached"]] = {}
+        for ref in decision.branches:
+            participant = by_resource.get(ref.resource)
+            if participant is None:
+                answers[ref.branch] = "unreached"
+                continue
+            answers[ref.branch] = self._resolve_ref(participant, ref.branch)
+            if answers[ref.branch] == "done":
+                self._tell(decision.gid, ref.branch, ref.place, "commit", decision.owner)
+        obeyed = weigh(answers)
+        if obeyed.heuristic:
+            self._mark_heuristic(decision.gid, obeyed.evidence)
+            self._tell(decision.gid, "", "", "heuristic", decision.owner)
+        elif obeyed.finished:
+            self._execute(
+                "commit",
+                Finish(decision.gid),
+                lambda: journal.ask(Finish(decision.gid), Finished),
+            )
+        return sum(answer == "done" for answer in answers.values())
+
+    def _resolve_ref(
+        self, participant: Participant, branch: str
+    ) -> Literal["done", "already", "missing", "unreached"]:
+        try:
+            resolution: Literal["done", "already", "missing"] = self._execute(
+                "commit", branch, lambda: participant.resolve(branch, True)
+            )
+        except Exception as error:
+            _log.warning("recovery cannot commit %s: %s", branch, error)
+            return "unreached"
+        return resolution
+
+    def _forget_abort(self, decision: Decision) -> int:
+        self._coordinator.journal.ask(Finish(decision.gid), Finished)
+        return 0
+
+    def _mark_heuristic(self, gid: str, evidence: str) -> None:
+        _log.error("heuristic outcome of %s: %s", gid, evidence)
+        self._coordinator.journal.ask(Finish(gid, True, evidence), Finished)
+
+    def _execute(self, state: str, command: object, action: Any) -> Any:
+        return self._coordinator.executor("recovery", state, command, action)
+
+    def _tell(
+        self,
+        gid: str,
+        branch: str,
+        place: str,
+        outcome: Literal["commit", "abort", "heuristic"],
+        owner: str,
+    ) -> None:
+        _log.info("recovered %s at %s: %s", branch, place, outcome)
+        if self._on_recovered is not None:
+            self._on_recovered(Recovered(gid, branch, place, outcome, owner))

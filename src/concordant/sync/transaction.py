@@ -1,0 +1,271 @@
+# Generated from src/concordant/aio/transaction.py by tools/unasync.py; do not edit.
+"""One global transaction under way: the shell around the two-phase machine."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from concordant._bridge.sync import Trace, pause, settle
+from concordant.drivers.base import Branch, Participant, Vote
+from concordant.errors import (
+    AlreadyDecided,
+    ConcordantError,
+    HeuristicOutcome,
+    OutcomeUnknown,
+    TransactionAborted,
+)
+from concordant.transactions.names import BranchId
+from concordant.transactions.operations import BranchRef, Decide, Finish, Finished
+from concordant.transactions.twophase import (
+    Abandon,
+    Abandoned,
+    BodyDone,
+    BodyFailed,
+    Command,
+    Commit,
+    CommitOnePhase,
+    Decided,
+    DecisionUnknown,
+    Event,
+    OnePhase,
+    Prepare,
+    Resolved,
+    Rollback,
+    TwoPhase,
+    Unreached,
+    Voted,
+    VoteUnknown,
+    WriteDecision,
+    WriteFinish,
+    step,
+)
+
+if TYPE_CHECKING:
+    from concordant.sync.coordinator import Coordinator
+
+_log = logging.getLogger("concordant.transactions")
+
+# A branch that does not answer in phase two is told again so often; then recovery does it.
+_PAUSES_S: Final = (0.02, 0.1, 0.5)
+
+
+class Transaction:
+    """Work on several databases that commits everywhere or nowhere.
+
+    Entering gives one connection a participant, in the order they were named; leaving the
+    body commits, an exception in it rolls back. Raises TransactionAborted if nothing
+    happened, OutcomeUnknown if the log did not answer (recovery settles it; ask
+    `coordinator.outcome(gid)`), HeuristicOutcome if a participant went its own way. When it
+    returns normally, the decision to commit is durable, and every participant that could be
+    reached has committed.
+    """
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        participants: Sequence[Participant],
+        gid: str,
+        named: bool,
+    ) -> None:
+        self.gid = gid
+        self._named = named
+        self._coordinator = coordinator
+        self._participants = participants
+        self._branches: list[Branch] = []
+        self._refs: list[BranchRef] = []
+        self._places: list[Participant] = []
+        self._machine = TwoPhase.begun(0)
+        self._epoch = 0
+        self._cause: Exception | None = None
+        self._reason = ""
+        self._decided_elsewhere = ""
+
+    @property
+    def state(self) -> str:
+        """Where the machine stands, in the words of transactions/twophase.py."""
+        return self._machine.state
+
+    def __enter__(self) -> tuple[Any, ...]:
+        self._coordinator._enter(self.gid, self._named)
+        try:
+            return self._begin()
+        except BaseException:
+            settle(self._give_up)
+            raise
+
+    def _begin(self) -> tuple[Any, ...]:
+        ownership = self._coordinator.ownership
+        self._epoch = ownership.epoch
+        resources = [each.resource() for each in self._participants]
+        # One canonical order for everybody, since a branch may hold its database from here.
+        order = sorted(range(len(resources)), key=lambda i: resources[i])
+        by_position: dict[int, Branch] = {}
+        for index, position in enumerate(order):
+            participant = self._participants[position]
+            branch_id = BranchId(ownership.log_id, ownership.owner, self._epoch, index, self.gid)
+            branch = participant.begin(branch_id)
+            by_position[position] = branch
+            self._branches.append(branch)
+            self._places.append(participant)
+            self._refs.append(BranchRef(str(branch_id), resources[position], participant.place))
+        self._machine = TwoPhase.begun(len(self._branches))
+        return tuple(by_position[i].connection for i in range(len(self._participants)))
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: Trace
+    ) -> None:
+        try:
+            settle(self._drive, BodyDone() if exc is None else BodyFailed())
+        except BaseException:
+            settle(self._give_up)
+            raise
+        self._coordinator._leave(self.gid)
+        failure = self._failure()
+        if failure is None:
+            return
+        if exc is None:
+            raise failure from self._cause
+        if not isinstance(failure, TransactionAborted):
+            _log.error("%s", failure)
+
+    def _failure(self) -> ConcordantError | None:
+        match self._machine.state:
+            case "committed":
+                return None
+            case "aborted" if self._decided_elsewhere:
+                return AlreadyDecided(
+                    f"the gid {self.gid} was decided ({self._decided_elsewhere}) by another "
+                    "attempt; this one was rolled back",
+                    self._decided_elsewhere,
+                )
+            case "aborted":
+                return TransactionAborted(f"{self.gid} was rolled back: {self._reason}")
+            case "heuristic":
+                return HeuristicOutcome(
+                    f"{self.gid}: a participant did otherwise than decided; "
+                    "see `concordant tx show`"
+                )
+            case _:
+                return OutcomeUnknown(
+                    f"the outcome of {self.gid} is not known: {self._reason}; recovery will "
+                    "settle it, ask coordinator.outcome(gid)"
+                )
+
+    # --- running the machine --------------------------------------------------------------
+
+    def _drive(self, event: Event) -> None:
+        events: deque[Event] = deque([event])
+        while events:
+            self._machine, commands = step(self._machine, events.popleft())
+            for command in commands:
+                follow = self._run(command)
+                if follow is not None:
+                    events.append(follow)
+
+    def _run(self, command: Command) -> Event | None:
+        match command:
+            case Prepare(index):
+                return self._prepare(index, command)
+            case WriteDecision():
+                return self._decide(command)
+            case Commit(index):
+                return self._resolve(index, command, commit=True)
+            case Rollback(index):
+                return self._resolve(index, command, commit=False)
+            case Abandon(index):
+                self._execute(command, self._branches[index].abandon)
+                return Abandoned(index)
+            case CommitOnePhase(index):
+                return self._commit_one_phase(index, command)
+            case WriteFinish(heuristic):
+                self._finish(command, heuristic)
+        return None
+
+    def _execute(self, command: Command, action: Any) -> Any:
+        return self._coordinator.executor("two-phase", self._machine.state, command, action)
+
+    def _note(self, what: str, error: Exception) -> None:
+        if not self._reason:
+            self._reason, self._cause = f"{what}: {error}", error
+
+    def _prepare(self, index: int, command: Prepare) -> Event:
+        try:
+            vote: Vote = self._execute(command, self._branches[index].prepare)
+        except Exception as error:
+            self._note(f"no vote from {self._refs[index].place}", error)
+            return VoteUnknown(index)
+        if vote.kind == "refused":
+            self._reason = f"{self._refs[index].place} refused to prepare: {vote.reason}"
+        return Voted(index, vote.kind)
+
+    def _decide(self, command: WriteDecision) -> Event:
+        refs = tuple(self._refs[index] for index in self._machine.having("prepared"))
+        owner = self._coordinator.ownership.owner
+        decide = Decide(self.gid, "commit", owner, self._epoch, refs)
+        try:
+            stands = self._execute(command, lambda: self._coordinator.journal.decide(decide))
+        except Exception as error:
+            self._note("the transaction log did not answer", error)
+            return DecisionUnknown()
+        if stands.outcome == "commit" and stands.branches == refs:
+            return Decided("commit")
+        # Somebody else decided: a recoverer (abort), or another attempt under this gid.
+        if stands.outcome == "commit" or stands.owner == owner:
+            self._decided_elsewhere = stands.outcome
+        self._reason = "a recoverer took this coordinator for dead and decided abort"
+        return Decided("abort")
+
+    def _resolve(self, index: int, command: Command, commit: bool) -> Event:
+        place, name = self._places[index], self._refs[index].branch
+        for pause_s in (*_PAUSES_S, None):
+            try:
+                return Resolved(index, self._execute(command, lambda: place.resolve(name, commit)))
+            except Exception as error:
+                if pause_s is None:
+                    _log.warning("%s at %s is left to recovery: %s", name, place.place, error)
+                    break
+                pause(pause_s)
+        return Unreached(index)
+
+    def _commit_one_phase(self, index: int, command: CommitOnePhase) -> Event:
+        place, name = self._places[index], self._refs[index].branch
+        try:
+            self._execute(command, self._branches[index].commit_one_phase)
+            return OnePhase("committed")
+        except TransactionAborted as error:
+            self._note(f"{place.place} refused to commit", error)
+            return OnePhase("aborted")
+        except Exception as error:
+            self._note(f"{place.place} did not answer", error)
+        for pause_s in _PAUSES_S:
+            try:
+                return OnePhase("committed" if place.committed(name) else "aborted")
+            except Exception:
+                pause(pause_s)
+        return OnePhase("unknown")
+
+    def _finish(self, command: WriteFinish, heuristic: bool) -> None:
+        if not heuristic:
+            self._coordinator.journal.finish_later(self.gid)
+            return
+        gone = ", ".join(self._refs[i].branch for i in self._machine.having("gone"))
+        finish = Finish(
+            self.gid, True, f"decided commit, but {gone} had not been prepared any more"
+        )
+        try:
+            self._execute(
+                command, lambda: self._coordinator.journal.ask_patiently(finish, Finished)
+            )
+        except Exception as error:
+            _log.error("%s is heuristic, and the log did not take it: %s", self.gid, error)
+
+    def _give_up(self) -> None:
+        """Leave after an interruption: what is not prepared ends now, recovery does the rest."""
+        self._coordinator._leave(self.gid)
+        states = self._machine.branches or ("begun",) * len(self._branches)
+        for branch, state in zip(self._branches, states, strict=True):
+            if state == "begun":
+                branch.abandon()

@@ -1,0 +1,61 @@
+"""Stores that are opened for a test and closed after it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from concordant.drivers import registry
+from concordant.drivers.base import AsyncLockStore, AsyncTransactionLog, LockStore
+
+
+@pytest.fixture
+async def store(lock_url: str) -> AsyncIterator[AsyncLockStore]:
+    """A lock store of each backend, empty."""
+    opened = registry.async_lock_store(lock_url)
+    yield opened
+    await opened.aclose()
+
+
+@pytest.fixture
+async def another_store(lock_url: str) -> AsyncIterator[Callable[[], AsyncLockStore]]:
+    """What opens the same lock store once more, as another process would."""
+    async with AsyncExitStack() as stack:
+
+        def make() -> AsyncLockStore:
+            opened = registry.async_lock_store(lock_url)
+            stack.push_async_callback(opened.aclose)
+            return opened
+
+        yield make
+
+
+@pytest.fixture
+def listener(lock_url: str) -> Iterator[LockStore]:
+    """The same store as a thread sees it, to read hints from: they have no async form."""
+    opened = registry.lock_store(lock_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+async def log(log_url: str) -> AsyncIterator[AsyncTransactionLog]:
+    """A transaction log of each backend, empty."""
+    opened = registry.async_transaction_log(log_url)
+    yield opened
+    await opened.aclose()
+
+
+@pytest.fixture
+async def another_log(log_url: str) -> AsyncIterator[Callable[[], AsyncTransactionLog]]:
+    """What opens the same log once more, as another process would."""
+    async with AsyncExitStack() as stack:
+
+        def make() -> AsyncTransactionLog:
+            opened = registry.async_transaction_log(log_url)
+            stack.push_async_callback(opened.aclose)
+            return opened
+
+        yield make

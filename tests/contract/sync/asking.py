@@ -1,0 +1,63 @@
+# Generated from tests/contract/aio/asking.py by tools/unasync.py; do not edit.
+"""Ask a store for one thing, and read the answer."""
+
+from __future__ import annotations
+
+from concordant.drivers.base import LockStore, TransactionLog
+from concordant.locking.operations import (
+    Acquire,
+    Granted,
+    Inspect,
+    Operation,
+    Queued,
+    Result,
+    View,
+)
+from concordant.transactions.operations import LogOperation, LogResult
+
+TTL_MS = 30_000
+
+
+def ask(store: LockStore, operation: Operation) -> Result:
+    """Apply one lock operation and return its result."""
+    [result] = store.apply([operation])
+    return result
+
+
+def tell(log: TransactionLog, operation: LogOperation) -> LogResult:
+    """Apply one log operation and return its result."""
+    [result] = log.apply([operation])
+    return result
+
+
+def grab(store: LockStore, name: str, owner: str, ttl_ms: int = TTL_MS, permits: int = 1) -> int:
+    """Acquire a free lock and return the fence; the capacity is the permits asked for."""
+    result = ask(store, Acquire(name, owner, ttl_ms, permits=permits, capacity=permits))
+    assert isinstance(result, Granted), result
+    return result.fence
+
+
+def queue(store: LockStore, name: str, owner: str, ttl_ms: int = TTL_MS) -> int:
+    """Wait for a held mutex and return the position in its queue."""
+    result = ask(store, Acquire(name, owner, ttl_ms, wait=True))
+    assert isinstance(result, Queued), result
+    return result.position
+
+
+def look(store: LockStore, name: str) -> View:
+    """Return how the lock stands."""
+    result = ask(store, Inspect(name))
+    assert isinstance(result, View), result
+    assert result.name == name
+    return result
+
+
+def holders(store: LockStore, name: str) -> list[str]:
+    """Return the owners that hold the lock, in order of their fences."""
+    view = look(store, name)
+    return [h.owner for h in sorted(view.holders, key=lambda h: h.fence)]
+
+
+def waiters(store: LockStore, name: str) -> list[str]:
+    """Return the owners in the lock's queue."""
+    return [waiter.owner for waiter in (look(store, name)).waiters]
