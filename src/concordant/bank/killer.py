@@ -1,0 +1,118 @@
+"""Kill workers in the middle of a transaction: stop, look, kill only if one is unfinished."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from concordant.bank.books import Shard
+from concordant.bank.crew import Crew, Worker
+from concordant.bank.plan import BankPlan
+from concordant.drivers import registry
+from concordant.transactions.names import BranchId
+from concordant.transactions.operations import Listing, Load
+
+_PATIENCE_S = 20.0
+
+
+@dataclass(slots=True)
+class Kill:
+    """One kill: who, in the middle of what, and which process finished it."""
+
+    pid: int
+    gid: str
+    state: str
+    recovered_by: int | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """Return the details as JSON-ready values."""
+        return asdict(self)
+
+
+class Killer:
+    """Kills at points of progress that the seed fixes."""
+
+    def __init__(self, plan: BankPlan, crew: Crew, todo: int) -> None:
+        self._random = random.Random(plan.seed)
+        self._crew = crew
+        self._participants = [registry.participant(url) for url in plan.urls().values()]
+        self._log = registry.transaction_log(plan.log)
+        plain = plan.without == "transactions"
+        self._shards = [Shard(url) for url in plan.urls().values()] if plain else []
+        share = todo / (plan.kills + 1)
+        self._points = [
+            round(share * (number + 0.3 + 0.4 * self._random.random()))
+            for number in range(plan.kills)
+        ]
+        self.kills: list[Kill] = []
+
+    def due(self, settled: int) -> bool:
+        """Tell whether so many settled transfers have passed the next point."""
+        return len(self.kills) < len(self._points) and settled >= self._points[len(self.kills)]
+
+    def strike(self, listen: Callable[[], None]) -> Worker | None:
+        """Stop workers until one has a transaction unfinished, and kill that one.
+
+        Returns the victim, or None if none was caught at work for a long time.
+        """
+        end_s = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < end_s:
+            listen()
+            busy = [each for each in self._crew.workers.values() if each.owner and not each.done]
+            if not busy:
+                return None
+            victim = self._random.choice(busy)
+            if not victim.stop():
+                continue
+            seen = self._unfinished(victim.owner)
+            if seen is not None:
+                victim.kill()
+                gid, state = seen
+                self.kills.append(Kill(victim.pid, gid, state))
+                return victim
+            victim.resume()
+            time.sleep(self._random.random() * 0.004)
+        return None
+
+    def _unfinished(self, owner: str) -> tuple[str, str] | None:
+        """Return a transaction of this owner that is in doubt now, and how far it has come."""
+        if self._shards:
+            return self._torn()
+        prepared: dict[str, int] = {}
+        for participant in self._participants:
+            for branch in participant.in_doubt():
+                parsed = BranchId.parse(branch.branch)
+                if parsed is not None and parsed.owner == owner:
+                    prepared[parsed.gid] = prepared.get(parsed.gid, 0) + 1
+        for gid, count in prepared.items():
+            (found,) = self._log.apply([Load(gid)])
+            decided = isinstance(found, Listing) and found.decisions
+            state = "decided commit" if decided else "undecided"
+            return gid, f"{count} prepared, {state}"
+        return None
+
+    def _torn(self) -> tuple[str, str] | None:
+        """Return a transfer of which one shard has committed and another has not."""
+        once: set[str] = set()
+        for shard in self._shards:
+            once ^= shard.half_done()
+        once -= {kill.gid for kill in self.kills}
+        return next(((gid, "one of two commits done") for gid in sorted(once)), None)
+
+    def recovered(self, gid: str, pid: int) -> bool:
+        """Note who recovered a killed worker's transaction; True if it was one of them."""
+        for kill in self.kills:
+            if kill.gid == gid and kill.recovered_by is None:
+                kill.recovered_by = pid
+                return True
+        return False
+
+    def close(self) -> None:
+        """Close connections."""
+        for participant in self._participants:
+            participant.close()
+        self._log.close()
+        for shard in self._shards:
+            shard.close()

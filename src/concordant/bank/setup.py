@@ -1,0 +1,118 @@
+"""Find or found the bank of a directory, from what a user asked for."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from concordant.bank.inputs import (
+    DEFAULT_ACCOUNTS,
+    Account,
+    BadInput,
+    Transfer,
+    generate,
+    read_accounts,
+    read_transfers,
+    write_accounts,
+    write_transfers,
+)
+from concordant.bank.plan import ACCOUNTS_FILE, TRANSFERS_FILE, BankPlan
+from concordant.drivers.urls import scheme_of
+from concordant.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a user asked for; empty means the default, or what the directory says."""
+
+    directory: Path
+    shards: Sequence[str] = ()
+    add_shard: str = ""
+    coordination: str = ""
+    log: str = ""
+    workers: int = 4
+    kills: int = 3
+    transfers: int | None = None
+    seed: int | None = None
+    accounts_file: Path | None = None
+    transfers_file: Path | None = None
+
+
+def establish(asked: Asked) -> BankPlan:
+    """Return the plan of the directory's bank, founding it if there is none.
+
+    Raises BadInput (nothing is applied) if the input is wrong or differs from the one that
+    the directory's bank was founded with, UsageError if other options differ.
+    """
+    directory = asked.directory.absolute()
+    directory.mkdir(parents=True, exist_ok=True)
+    known = BankPlan.load(str(directory))
+    accounts, transfers, seed = _inputs(asked, known)
+    plan = _plan(asked, directory, seed)
+    if known is None:
+        write_accounts(directory / ACCOUNTS_FILE, accounts)
+        write_transfers(directory / TRANSFERS_FILE, transfers)
+        plan.save(accounts, len(transfers), joined=False)
+        return plan
+    _check_same(asked, known, plan)
+    if (accounts, transfers) != known.inputs():
+        raise BadInput(directory, None, "its bank was founded with another input")
+    return replace(known, workers=asked.workers, kills=asked.kills)
+
+
+def _inputs(asked: Asked, known: BankPlan | None) -> tuple[list[Account], list[Transfer], int]:
+    if (asked.accounts_file is None) != (asked.transfers_file is None):
+        raise UsageError("give --accounts and --transfers-file together, or neither")
+    seed = asked.seed
+    if seed is None:
+        seed = known.seed if known is not None else secrets.randbelow(1_000_000)
+    if asked.accounts_file is not None and asked.transfers_file is not None:
+        accounts = read_accounts(asked.accounts_file)
+        return accounts, read_transfers(asked.transfers_file, accounts), seed
+    if known is not None and asked.transfers is None and asked.seed in (None, known.seed):
+        return (*known.inputs(), seed)
+    count = 3000 if asked.transfers is None else asked.transfers
+    return (*generate(seed, DEFAULT_ACCOUNTS, count), seed)
+
+
+def _plan(asked: Asked, directory: Path, seed: int) -> BankPlan:
+    def file(name: str) -> str:
+        return f"sqlite://{directory / name}"
+
+    urls = list(asked.shards) or [file(f"shard-{number}.db") for number in range(3)]
+    joining = f"shard-{len(urls)}"
+    coordination = asked.coordination or file("coordination.db")
+    log = asked.log
+    if not log:
+        by_log = scheme_of(coordination).startswith("postgres")
+        log = coordination if by_log else file("log.db")
+    if len({*urls, asked.add_shard or file(f"{joining}.db")}) <= len(urls):
+        raise UsageError("every shard, the one that joins too, has a URL of its own")
+    return BankPlan(
+        str(directory),
+        {f"shard-{number}": url for number, url in enumerate(urls)},
+        joining,
+        asked.add_shard or file(f"{joining}.db"),
+        coordination,
+        log,
+        workers=asked.workers,
+        kills=asked.kills,
+        seed=seed,
+    )
+
+
+def _check_same(asked: Asked, known: BankPlan, plan: BankPlan) -> None:
+    given = {
+        "--shard": (asked.shards, known.shards, plan.shards),
+        "--add-shard": (asked.add_shard, known.joining_url, plan.joining_url),
+        "--coordination": (asked.coordination, known.coordination, plan.coordination),
+        "--log": (asked.log, known.log, plan.log),
+    }
+    for option, (was_given, before, now) in given.items():
+        if was_given and before != now:
+            raise UsageError(
+                f"the bank in {known.directory} was founded with another {option}; "
+                "leave it out, or choose another --dir"
+            )

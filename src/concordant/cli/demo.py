@@ -1,0 +1,87 @@
+"""`concordant demo bank`: the whole package at work, with real kills."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from concordant.bank.plan import BankPlan
+from concordant.bank.run import Outcome, Run
+from concordant.bank.setup import Asked, establish
+from concordant.cli.bank_view import View
+from concordant.errors import ConcordantError
+
+
+@click.group()
+def demo() -> None:
+    """Run a worked example."""
+
+
+@demo.command()
+@click.option("--shard", "shards", multiple=True, metavar="URL", help="A shard; repeatable.")
+@click.option("--add-shard", default="", metavar="URL", help="The shard that joins half way.")
+@click.option("--coordination", default="", metavar="URL", help="Where locks and ring live.")
+@click.option("--log", default="", metavar="URL", help="The transaction log.")
+@click.option("--workers", type=click.IntRange(1, 64), default=4, show_default=True)
+@click.option("--transfers", type=click.IntRange(0), help="How many are made up [default: 3000]")
+@click.option("--kills", type=click.IntRange(0, 1000), default=3, show_default=True)
+@click.option("--seed", type=int, help="Fixes made-up input and kill points [default: random]")
+@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Kept; run again.")
+@click.option("--accounts", type=click.Path(path_type=Path), help="CSV: id,balance")
+@click.option("--transfers-file", type=click.Path(path_type=Path), help="CSV: id,from,to,amount")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
+def bank(
+    shards: tuple[str, ...],
+    add_shard: str,
+    coordination: str,
+    log: str,
+    workers: int,
+    transfers: int | None,
+    kills: int,
+    seed: int | None,
+    directory: Path | None,
+    accounts: Path | None,
+    transfers_file: Path | None,
+    output: str,
+) -> None:
+    """Move money between shards while workers are killed and a shard joins.
+
+    Exits 0 only if an independent audit finds nothing wrong. Running again with the same
+    --dir finishes what is unfinished and applies nothing twice.
+    """
+    place = directory or Path(tempfile.mkdtemp(prefix="concordant-bank-"))
+    asked = Asked(
+        place,
+        shards,
+        add_shard,
+        coordination,
+        log,
+        workers,
+        kills,
+        transfers,
+        seed,
+        accounts,
+        transfers_file,
+    )
+    plan = establish(asked)
+    outcome = _run(plan, quiet=output == "json")
+    if output == "json":
+        click.echo(json.dumps(outcome.as_json()))
+    if outcome.violations:
+        raise SystemExit(1)
+
+
+def _run(plan: BankPlan, quiet: bool) -> Outcome:
+    view = View(plan, quiet)
+    try:
+        with view:
+            outcome = Run(plan, view.see).execute()
+    except ConcordantError:
+        print(f"concordant: the bank is kept in {plan.directory}", file=sys.stderr)
+        raise
+    view.conclude(outcome)
+    return outcome
