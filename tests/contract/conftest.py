@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.banks import open_bank
 from tests.provision.backend import Backend
 from tests.provision.backends import params
 
@@ -49,3 +50,9 @@ def resource_url(participant_backend: Backend, tmp_path: Path) -> Callable[[], s
     make = participant_backend.participant_url
     assert make is not None
     return lambda: make(tmp_path)
+
+
+@pytest.fixture
+def bank_url(participant_backend: Backend, resource_url: Callable[[], str]) -> str:
+    """The URL of a database with three accounts, made by a plain connection."""
+    return open_bank(participant_backend, resource_url())

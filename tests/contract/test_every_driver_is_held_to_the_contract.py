@@ -16,10 +16,11 @@ from tests.provision.backends import BACKENDS, PORTS, offering
 
 ROOT = Path(__file__).resolve().parents[2]
 WORLDS = ("aio", "sync")
+# How the files of a port's suite begin, past test_aio_ or test_sync_.
 SUITES = {
-    "lock_store": "lock_store",
-    "transaction_log": "transaction_log",
-    "participant": "participant",
+    "lock_store": ("lock_store",),
+    "transaction_log": ("transaction_log", "log_"),
+    "participant": ("participant",),
 }
 
 _ITEM = re.compile(r"tests/contract/(\w+)/test_\w+?_(\w+)\.py::(test_\w+)(?:\[(.*)\])?$")

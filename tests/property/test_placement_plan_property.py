@@ -46,8 +46,10 @@ def test_ranges_are_exact_at_every_edge(old: HashRing, new: HashRing) -> None:
             assert plan.moves([key_at(position)]) == [(key_at(position), from_id, to_id)]
         # The space wraps, but a range is not joined over its end with one at its start.
         for position in filter(lambda position: 0 <= position < SPACE, (start - 1, end)):
-            owners = owner_of(old, key_at(position)), owner_of(new, key_at(position))
+            key = key_at(position)
+            owners = owner_of(old, key), owner_of(new, key)
             assert owners != (from_id, to_id)
+            assert plan.moves([key]) == ([(key, *owners)] if owners[0] != owners[1] else [])
 
 
 @given(rings(), rings())

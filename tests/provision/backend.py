@@ -39,6 +39,15 @@ class Promises:
 class Dialect(Protocol):
     """The little SQL that the participant's suite has to know of a database."""
 
+    error: type[Exception]
+    """What a connection raises when the database refuses a statement."""
+
+    failure_is_final: bool
+    """Whether one failed statement fails the whole transaction it stands in."""
+
+    not_preparable: str
+    """A statement that is allowed in a plain transaction and that no branch can prepare."""
+
     def sql(self, statement: str) -> str:
         """Return a statement written with ? for parameters as this database wants it."""
         ...
@@ -46,7 +55,8 @@ class Dialect(Protocol):
     def outside(self, url: str, statement: str, *params: Any) -> list[tuple[Any, ...]]:
         """Run one statement on a plain connection that knows nothing of concordant.
 
-        Commits, closes, and returns the rows, if there are any.
+        Commits, closes, and returns the rows, if there are any. Waits a few seconds at most
+        for what others keep locked, and raises then.
         """
         ...
 

@@ -22,13 +22,17 @@ def _fresh(tmp: Path) -> str:
 class SqliteDialect:
     """SQLite's own SQL, on a connection of the standard library."""
 
+    error = sqlite3.Error
+    failure_is_final = False
+    not_preparable = "CREATE TABLE made_inside (id TEXT PRIMARY KEY)"
+
     def sql(self, statement: str) -> str:
         """Return the statement as it is: SQLite writes parameters as ?."""
         return statement
 
     def outside(self, url: str, statement: str, *params: Any) -> list[tuple[Any, ...]]:
         """Run one statement as the sqlite3 shell would."""
-        with closing(sqlite3.connect(file_path(url), timeout=10, isolation_level=None)) as plain:
+        with closing(sqlite3.connect(file_path(url), timeout=5, isolation_level=None)) as plain:
             return plain.execute(statement, params).fetchall()
 
 

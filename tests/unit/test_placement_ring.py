@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from concordant.errors import UsageError
-from concordant.placement import HashRing, Node
+from concordant.placement import HashRing, Node, xxh64
 from concordant.placement.points import MAX_POINTS_PER_NODE
 from concordant.placement.stats import shares
 from tests.placement_oracle import MASK, TIED_IDS, key_at, naive_points, preference_ids
@@ -153,6 +153,31 @@ def test_a_freed_slot_serves_the_next_node() -> None:
         ring = ring.with_nodes(remove=[next(iter(ring)).id], add=[Node(f"new-{number:02}")])
     assert owners(ring) == owners(ring_of("new-17", "new-18", "new-19"))
     assert ring.epoch == 20
+
+
+@pytest.mark.parametrize(
+    ("change", "points_hashed"),
+    [
+        ({"add": [Node("new")]}, 160),
+        ({"remove": ["node-7"]}, 160),
+        ({"reweight": {"node-7": 1.5}}, 80),
+        ({"reweight": {"node-7": 0.75}}, 40),
+        ({"remove": ["node-7"], "add": [Node("node-7", address="10.0.0.2")]}, 0),
+    ],
+)
+def test_a_change_costs_what_it_changes(
+    change: dict[str, Any], points_hashed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring = ring_of(*(f"node-{number}" for number in range(50)))
+    hashed: list[bytes] = []
+
+    def counted(data: bytes) -> int:
+        hashed.append(data)
+        return xxh64(data)
+
+    monkeypatch.setattr("concordant.placement.points.xxh64", counted)
+    ring.with_nodes(**change)
+    assert len(hashed) == points_hashed
 
 
 def test_addresses_and_zones_move_no_key() -> None:

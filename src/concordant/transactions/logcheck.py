@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, get_args
 
 from concordant.errors import UsageError
@@ -35,11 +36,10 @@ EVIDENCE_BYTES_MAX: Final = 64 * 1024
 _INT_MAX: Final = 2**63 - 1
 
 
-def check_batch(batch: object) -> None:
+def check_size(batch: Sequence[LogOperation]) -> None:
     """Raise UsageError if the batch holds more items than a port takes."""
-    size = len(batch)  # type: ignore[arg-type]
-    if size > BATCH_MAX:
-        raise UsageError(f"a batch has at most {BATCH_MAX} items, this one {size}")
+    if len(batch) > BATCH_MAX:
+        raise UsageError(f"a batch has at most {BATCH_MAX} items, this one {len(batch)}")
 
 
 def malformed(operation: LogOperation) -> str:

@@ -112,10 +112,10 @@ class LogRows(Protocol):
         """Return records past a gid, in order; `unfinished`: all but the final."""
         ...
 
-    def purge(self, before_us: int, now_us: int) -> int:
-        """Delete rows that are over and were last changed before this wall time.
+    def purge(self, before_us: int, owners_us: int, now_us: int) -> int:
+        """Delete finished decisions and final records not changed after `before_us`.
 
-        These are finished decisions, final records, and owners whose lease is over and whom
-        no other row names. Returns how many decisions and records were deleted.
+        Also owners whose lease is over, not changed after `owners_us`, and named by no row
+        that is left. Returns how many decisions and records were deleted.
         """
         ...

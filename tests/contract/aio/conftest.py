@@ -8,7 +8,14 @@ from contextlib import AsyncExitStack
 import pytest
 
 from concordant.drivers import registry
-from concordant.drivers.base import AsyncLockStore, AsyncTransactionLog, LockStore
+from concordant.drivers.base import (
+    AsyncLockStore,
+    AsyncParticipant,
+    AsyncTransactionLog,
+    LockStore,
+)
+from tests.contract.aio.bank import Bank
+from tests.provision.backend import Backend
 
 
 @pytest.fixture
@@ -59,3 +66,24 @@ async def another_log(log_url: str) -> AsyncIterator[Callable[[], AsyncTransacti
             return opened
 
         yield make
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[Callable[[str], AsyncParticipant]]:
+    """What opens a participant and closes it after the test."""
+    async with AsyncExitStack() as stack:
+
+        def make(url: str) -> AsyncParticipant:
+            participant = registry.async_participant(url)
+            stack.push_async_callback(participant.aclose)
+            return participant
+
+        yield make
+
+
+@pytest.fixture
+def bank(
+    participant_backend: Backend, bank_url: str, opened: Callable[[str], AsyncParticipant]
+) -> Bank:
+    """A database with three accounts, and the participant that speaks for it."""
+    return Bank(participant_backend, bank_url, opened)

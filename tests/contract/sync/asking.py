@@ -13,7 +13,19 @@ from concordant.locking.operations import (
     Result,
     View,
 )
-from concordant.transactions.operations import LogOperation, LogResult
+from concordant.transactions.operations import (
+    Advance,
+    Create,
+    Decision,
+    Listing,
+    Load,
+    LogOperation,
+    LogResult,
+    OpenOwner,
+    OwnerOpened,
+    Record,
+    SagaState,
+)
 
 TTL_MS = 30_000
 
@@ -61,3 +73,37 @@ def holders(store: LockStore, name: str) -> list[str]:
 def waiters(store: LockStore, name: str) -> list[str]:
     """Return the owners in the lock's queue."""
     return [waiter.owner for waiter in (look(store, name)).waiters]
+
+
+def enrol(log: TransactionLog, owner: str, ttl_ms: int = TTL_MS) -> OwnerOpened:
+    """Open an owner and return its epoch in the log."""
+    result = tell(log, OpenOwner(owner, ttl_ms))
+    assert isinstance(result, OwnerOpened), result
+    return result
+
+
+def find(log: TransactionLog, gid: str) -> tuple[Decision | None, Record | None]:
+    """Return the decision and the record of one gid, None for what is not there."""
+    result = tell(log, Load(gid))
+    assert isinstance(result, Listing), result
+    assert len(result.decisions) <= 1
+    assert len(result.records) <= 1
+    decision = result.decisions[0] if result.decisions else None
+    return decision, result.records[0] if result.records else None
+
+
+def start(log: TransactionLog, gid: str, owner: str, epoch: int, payload: str = "") -> Record:
+    """Create a saga and return its record."""
+    result = tell(log, Create(gid, "saga", "transfer@1", payload, owner, epoch))
+    assert isinstance(result, Record), result
+    return result
+
+
+def move(log: TransactionLog, record: Record, state: SagaState, due_in_ms: int = 0) -> Record:
+    """Advance a record as its owner does, and return it as it is now."""
+    result = tell(
+        log,
+        Advance(record.gid, record.version, record.owner, record.epoch, state, "", due_in_ms),
+    )
+    assert isinstance(result, Record), result
+    return result

@@ -9,7 +9,13 @@ from contextlib import ExitStack
 import pytest
 
 from concordant.drivers import registry
-from concordant.drivers.base import LockStore, TransactionLog
+from concordant.drivers.base import (
+    LockStore,
+    Participant,
+    TransactionLog,
+)
+from tests.contract.sync.bank import Bank
+from tests.provision.backend import Backend
 
 
 @pytest.fixture
@@ -60,3 +66,22 @@ def another_log(log_url: str) -> Iterator[Callable[[], TransactionLog]]:
             return opened
 
         yield make
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[[str], Participant]]:
+    """What opens a participant and closes it after the test."""
+    with ExitStack() as stack:
+
+        def make(url: str) -> Participant:
+            participant = registry.participant(url)
+            stack.callback(participant.close)
+            return participant
+
+        yield make
+
+
+@pytest.fixture
+def bank(participant_backend: Backend, bank_url: str, opened: Callable[[str], Participant]) -> Bank:
+    """A database with three accounts, and the participant that speaks for it."""
+    return Bank(participant_backend, bank_url, opened)

@@ -13,7 +13,7 @@ from concordant.drivers.capabilities import Capabilities, Fencing
 from concordant.drivers.memory.hints import Stream, Streams
 from concordant.drivers.memory.shared import Shared, name_of
 from concordant.errors import UsageError
-from concordant.locking.batch import busy_until_us, check, quiet_from_us, run
+from concordant.locking.batch import check_size, horizons_us, refusal, run
 from concordant.locking.model import LockRecord, Moment
 from concordant.locking.operations import Operation, Result
 
@@ -44,11 +44,12 @@ class LockTable:
         self._sweep_at = _SWEEP_MIN
 
     def apply(self, batch: Sequence[Operation]) -> list[Result]:
-        """Apply a checked batch, then hand out its hints."""
+        """Apply a batch, then hand out its hints."""
+        refusals = [refusal(operation) for operation in batch]
         with self._mutex:
             if len(self._records) >= self._sweep_at:
                 self._sweep()
-            results, hints = run(self._records, batch, self._moment())
+            results, hints = run(self._records, batch, refusals, self._moment())
         self.streams.send(hints)
         return results
 
@@ -59,7 +60,7 @@ class LockTable:
             busy = [
                 name
                 for name, record in self._records.items()
-                if name > after and busy_until_us(record) > now_us
+                if name > after and horizons_us(record)[0] > now_us
             ]
         return sorted(busy)[: max(0, limit)]
 
@@ -68,7 +69,7 @@ class LockTable:
 
     def _sweep(self) -> None:
         now_us = self._moment().now_us
-        idle = [name for name, record in self._records.items() if quiet_from_us(record) <= now_us]
+        idle = [name for name, record in self._records.items() if horizons_us(record)[1] <= now_us]
         for name in idle:
             self._fence_floor = max(self._fence_floor, self._records.pop(name).fence)
         self._sweep_at = max(_SWEEP_MIN, 2 * len(self._records))
@@ -96,7 +97,7 @@ class MemoryLockStore:
 
     def apply(self, batch: Sequence[Operation]) -> list[Result]:
         table = self._usable()
-        check(batch)
+        check_size(batch)
         return table.apply(batch)
 
     def names(self, after: str = "", limit: int = 256) -> list[str]:

@@ -1,1 +1,66 @@
 """SQLite files as backend: nothing to install, shared by the processes of one machine."""
+
+from __future__ import annotations
+
+import sys
+
+from concordant.drivers.base import (
+    AsyncLockStore,
+    AsyncParticipant,
+    AsyncTransactionLog,
+    LockStore,
+    Participant,
+    TransactionLog,
+)
+from concordant.drivers.sqlite.options import SqliteOptions
+from concordant.drivers.threaded import ThreadedLockStore, ThreadedTransactionLog
+from concordant.errors import GuaranteeUnavailable
+
+
+def lock_store(url: str) -> LockStore:
+    """Return the lock store in the file, not yet opened."""
+    _check_platform()
+    from concordant.drivers.sqlite.locks import SqliteLockStore
+
+    return SqliteLockStore(SqliteOptions.parse(url))
+
+
+def async_lock_store(url: str) -> AsyncLockStore:
+    """Return the lock store in the file, not yet opened, on a thread of its own."""
+    return ThreadedLockStore(lock_store(url))
+
+
+def transaction_log(url: str) -> TransactionLog:
+    """Return the transaction log in the file, not yet opened."""
+    _check_platform()
+    from concordant.drivers.sqlite.log import SqliteTransactionLog
+
+    return SqliteTransactionLog(SqliteOptions.parse(url))
+
+
+def async_transaction_log(url: str) -> AsyncTransactionLog:
+    """Return the transaction log in the file, not yet opened, on a thread of its own."""
+    return ThreadedTransactionLog(transaction_log(url))
+
+
+def participant(url: str) -> Participant:
+    """Return the file as a participant in two-phase commit, not yet opened."""
+    _check_platform()
+    from concordant.drivers.sqlite.manager import SqliteParticipant
+
+    return SqliteParticipant(url)
+
+
+def async_participant(url: str) -> AsyncParticipant:
+    """Return the file as a participant, not yet opened, each branch on a thread of its own."""
+    from concordant.drivers.sqlite.aio import AsyncSqliteParticipant
+
+    return AsyncSqliteParticipant(participant(url))
+
+
+def _check_platform() -> None:
+    if sys.platform == "win32":
+        raise GuaranteeUnavailable(
+            "sqlite:// needs flock and Unix sockets, which Windows lacks; use a server such as"
+            " redis:// or postgresql://"
+        )

@@ -216,14 +216,17 @@ class Database:
     def _check_same_file(self) -> None:
         # Whoever deletes or replaces the file splits its users into two groups that do not
         # see each other's locks; the group with the old file must stop.
+        if self._file() != self._inode:
+            raise BackendUnavailable(
+                f"{self.path} was replaced by another file; restart this process"
+            )
+
+    def _file(self) -> tuple[int, int]:
         try:
             status = os.stat(self.path)
         except OSError as error:
             raise BackendUnavailable(f"{self.path}: {error.strerror}; was it deleted?") from error
-        if (status.st_dev, status.st_ino) != self._inode:
-            raise BackendUnavailable(
-                f"{self.path} was replaced by another file; restart this process"
-            )
+        return status.st_dev, status.st_ino
 
     def _opened(self) -> sqlite3.Connection | None:
         """Return the connection, opening the file if it has our tables; None if not yet."""
@@ -281,8 +284,7 @@ class Database:
             raise open_error(self.path, error) from error
 
     def _adopt(self, connection: sqlite3.Connection) -> sqlite3.Connection:
-        status = os.stat(self.path)
-        self._inode = (status.st_dev, status.st_ino)
+        self._inode = self._file()
         self._connection = connection
         return connection
 

@@ -48,7 +48,7 @@ class WriterQueue:
                 return True
             self._wanted = True
             self._state.notify_all()
-            if self._helper is None:
+            if self._helper is None or not self._helper.is_alive():
                 self._helper = threading.Thread(
                     target=self._block, name="concordant-writer-queue", daemon=True
                 )

@@ -1,0 +1,162 @@
+"""One branch: the user's work, and how it is turned into a prepared state on the disk.
+
+From its begin to its prepare a branch holds the file's write lock, so branches on one file
+work one after another, while any number of them may be prepared. A prepared branch holds its
+rows and no lock. What it has read is not kept: others may change that before it commits.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sqlite3
+from collections.abc import Callable
+from itertools import count
+from typing import Final, Literal
+
+from concordant.clock import Clock
+from concordant.drivers.base import Vote
+from concordant.drivers.sqlite import branches, capture, redo, reservations
+from concordant.drivers.sqlite.handle import BranchConnection
+from concordant.drivers.sqlite.session import Session
+from concordant.errors import OutcomeUnknown, TransactionAborted, UsageError
+
+_log = logging.getLogger("concordant.transactions")
+
+_SAVEPOINT: Final = "concordant_work"
+_GONE: Final = "SQLite rolled it back after an error in it"
+
+_commits = count()
+
+
+class SqliteBranch:
+    """A branch on a session whose transaction has just begun; `leave` gives that back."""
+
+    def __init__(
+        self, name: str, place: str, session: Session, clock: Clock, leave: Callable[[], None]
+    ) -> None:
+        self._name = name
+        self._place = place
+        self._session = session
+        self._clock = clock
+        self._leave = leave
+        self._state: Literal["open", "over"] = "open"
+        session.run(f"SAVEPOINT {_SAVEPOINT}")
+        session.run(capture.ARM)
+        self._changes_before = session.raw.total_changes
+        self._ticks_before = session.ticks()
+        self._handle = BranchConnection(session.raw, session.policy)
+
+    @property
+    def connection(self) -> BranchConnection:
+        """The connection for the branch's work."""
+        return self._handle
+
+    def prepare(self) -> Vote:
+        self._end()
+        try:
+            vote = self._vote()
+        except (sqlite3.Error, redo.Unfit) as error:
+            # Nothing was committed: COMMIT's own failure is no such error, see _commit.
+            vote = Vote("refused", f"{self._place}: {error}")
+        finally:
+            self._leave()
+        return vote
+
+    def commit_one_phase(self) -> None:
+        self._end()
+        session = self._session
+        try:
+            if not session.raw.in_transaction:
+                raise TransactionAborted(f"{self._name} at {self._place}: {_GONE}")
+            now_us = self._clock.wall_us()
+            try:
+                session.run(capture.DISARM)
+                session.run(branches.INSERT, (self._name, "committed", now_us, "one phase", None))
+                self._purge(now_us)
+            except sqlite3.Error as error:
+                raise TransactionAborted(f"{self._name} at {self._place}: {error}") from error
+            self._commit()
+        finally:
+            self._leave()
+
+    def abandon(self) -> None:
+        if self._state == "over":
+            return
+        try:
+            self._end()
+        except Exception as error:
+            _log.warning("%s at %s: %s", self._name, self._place, error)
+        finally:
+            self._leave()
+
+    # --- the vote -------------------------------------------------------------------------
+
+    def _end(self) -> None:
+        if self._state == "over":
+            raise UsageError(f"the branch {self._name} at {self._place} is over already")
+        self._state = "over"
+        self._handle.detach()
+
+    def _vote(self) -> Vote:
+        session = self._session
+        if not session.raw.in_transaction:
+            return Vote("refused", f"{self._place}: {_GONE}")
+        touched = self._touched()
+        if touched.refusal:
+            return Vote("refused", f"{self._place}: {touched.refusal}")
+        if not touched.keys:
+            return Vote("read-only")
+        with session.trust() as raw:
+            changes = redo.collect(raw, touched.keys, session.catalog.tables)
+        text = redo.encode(changes)
+        session.run(f"ROLLBACK TO {_SAVEPOINT}")
+        self._store(touched, changes, text)
+        self._commit()
+        return Vote("prepared")
+
+    def _touched(self) -> capture.Touched:
+        session = self._session
+        policy = session.policy
+        if policy.refused:
+            return capture.Touched({}, f"it attempted {policy.refused}, which no branch can do")
+        if policy.outside:
+            outside = ", ".join(sorted(policy.outside))
+            return capture.Touched({}, f"changes to {outside} cannot be captured")
+        counted = session.raw.total_changes - self._changes_before
+        ticks = session.ticks() - self._ticks_before - 1
+        notes = session.run(capture.READ).fetchall()
+        return capture.read(notes, session.catalog, counted - ticks)
+
+    def _store(self, touched: capture.Touched, changes: list[redo.Change], text: str) -> None:
+        session = self._session
+        for name, keys in touched.keys.items():
+            table = session.catalog.tables[name]
+            for statement in reservations.missing_triggers(table, session.catalog):
+                session.run(statement)
+            with session.trust() as raw:
+                raw.executemany(
+                    reservations.reserve_sql(table), [(*key, self._name) for key in keys]
+                )
+        with session.trust() as raw:
+            redo.keep_ids(raw, changes)
+        rows = ", ".join(f"{name} {len(keys)}" for name, keys in touched.keys.items())
+        detail = f"process {os.getpid()} on {socket.gethostname()}; rows: {rows}"
+        session.run(branches.INSERT, (self._name, "prepared", self._clock.wall_us(), detail, text))
+
+    def _commit(self) -> None:
+        try:
+            self._session.run("COMMIT")
+        except sqlite3.IntegrityError as error:
+            # A deferred constraint: SQLite has kept the transaction open to have it mended.
+            raise TransactionAborted(f"{self._name} at {self._place}: {error}") from error
+        except sqlite3.Error as error:
+            raise OutcomeUnknown(
+                f"{self._place}: COMMIT of {self._name} failed ({error}); ask again by its name"
+            ) from error
+
+    def _purge(self, now_us: int) -> None:
+        if next(_commits) % branches.PURGE_EVERY == 0:
+            with self._session.trust() as raw:
+                branches.purge(raw, now_us)

@@ -1,0 +1,264 @@
+"""A SQLite file as a participant in two-phase commit, though SQLite itself has no prepare.
+
+A branch's work is done for real and looked at: the rows it touched are stored as they are to
+be, the work is undone, and the rows are reserved, all in one durable commit; that is the
+prepare. Phase two writes the rows and forgets the reservations in another. Both hold for
+every program that opens the file, see reservations.py; what cannot be done so is refused at
+the vote, see tables.py. The file is in WAL mode with synchronous=FULL.
+
+Nobody should change the schema of a table that has rows in doubt: its branch then waits
+until the table takes the rows again.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import weakref
+from itertools import count
+from typing import Final
+
+from concordant.clock import SYSTEM_CLOCK, Clock
+from concordant.drivers.base import InDoubt, Resolution
+from concordant.drivers.capabilities import Capabilities, Fencing
+from concordant.drivers.sqlite import branches, redo, reservations
+from concordant.drivers.sqlite.branch import SqliteBranch
+from concordant.drivers.sqlite.connections import leak, statement_error
+from concordant.drivers.sqlite.database import Database, get_meta
+from concordant.drivers.sqlite.options import SqliteOptions
+from concordant.drivers.sqlite.session import Session
+from concordant.drivers.sqlite.tables import Catalog, describe, schema_version
+from concordant.drivers.sqlite.turns import Turns
+from concordant.drivers.sqlite.writers import WriterQueue
+from concordant.drivers.urls import mask
+from concordant.errors import (
+    BackendUnavailable,
+    GuaranteeUnavailable,
+    OutcomeUnknown,
+    TransactionStuck,
+    UsageError,
+)
+from concordant.transactions.names import BranchId
+
+_SQLITE_MIN: Final = (3, 37, 0)
+
+CAPABILITIES: Final = Capabilities(
+    backend="sqlite",
+    fencing=Fencing.SAME_TRANSACTION,
+    survives_restart=True,
+    across_processes=True,
+    across_hosts=False,
+    detects_dead_waiters=True,
+    note="a branch holds the file's write lock until it is prepared; what it only reads is not"
+    " protected, and tables with foreign keys, triggers or further unique indexes are refused",
+)
+
+
+class SqliteParticipant:
+    """One file in two-phase commits; safe to share among threads, not across fork.
+
+    Branches wait for each other when they begin, each of the two waits (for other branches,
+    for programs that take no turn) at most `wait_s` of the URL; then BackendUnavailable.
+    """
+
+    def __init__(self, url: str, clock: Clock = SYSTEM_CLOCK) -> None:
+        if sqlite3.sqlite_version_info < _SQLITE_MIN:
+            raise GuaranteeUnavailable(
+                f"SQLite {sqlite3.sqlite_version} cannot be a participant; 3.37 or newer can"
+            )
+        options = SqliteOptions.parse(url)
+        self._place = mask(url)
+        self._path = options.path
+        self._wait_s = options.wait_s
+        self._clock = clock
+        self._database = Database(options.path, branches.SCHEMA, "FULL", options.wait_s)
+        self._turns = Turns(options.path, options.wait_s)
+        self._mutex = threading.Lock()
+        self._idle: list[Session] = []
+        self._open: dict[SqliteBranch, Session] = {}
+        self._resource = ""
+        self._catalog: Catalog | None = None
+        self._commits = count()
+        self._closed = False
+        _live.add(self)
+
+    @property
+    def place(self) -> str:
+        """The file's URL."""
+        return self._place
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What a SQLite file can promise as a participant."""
+        return CAPABILITIES
+
+    def resource(self) -> str:
+        if not self._resource:
+            with self._database.read() as connection:
+                self._resource = get_meta(connection, branches.RESOURCE) or ""
+        return self._resource
+
+    def begin(self, branch: BranchId) -> SqliteBranch:
+        self._check_usable()
+        self.resource()
+        turn = self._turns.take()
+        try:
+            session = self._session_begun()
+            try:
+                return self._branch(branch, session, turn)
+            except BaseException:
+                session.close()
+                raise
+        except sqlite3.Error as error:
+            self._turns.give(turn)
+            raise statement_error(self._path, error) from error
+        except BaseException:
+            self._turns.give(turn)
+            raise
+
+    def resolve(self, branch: str, commit: bool) -> Resolution:
+        # In one's turn even to find nothing: a branch of this name that is under way in
+        # another process is over then, one way or the other.
+        with self._database.write() as connection:
+            found = branches.find(connection, branch)
+            if found is None or found[0] == "aborted":
+                return "missing"
+            state, text = found
+            if state == "committed":
+                return "already"
+            reservations.release(connection, branch)
+            if not commit:
+                branches.remove(connection, branch)
+                return "done"
+            self._apply(connection, branch, text or "[]")
+            now_us = self._clock.wall_us()
+            branches.mark_committed(connection, branch, now_us)
+            if next(self._commits) % branches.PURGE_EVERY == 0:
+                branches.purge(connection, now_us)
+            return "done"
+
+    def committed(self, branch: str) -> bool:
+        with self._database.read() as connection:
+            found = branches.find(connection, branch)
+        if found is None:
+            found = self._forbid(branch)
+        if found[0] == "prepared":
+            raise OutcomeUnknown(f"{branch} is prepared at {self._place}; resolve it")
+        return found[0] == "committed"
+
+    def in_doubt(self) -> list[InDoubt]:
+        with self._database.read() as connection:
+            return branches.prepared(connection, self._clock.wall_us())
+
+    def close(self) -> None:
+        """Roll back what is open and not prepared, and close the file."""
+        with self._mutex:
+            self._closed = True
+            still_open = list(self._open)
+            idle, self._idle = self._idle, []
+        for branch in still_open:
+            branch.abandon()
+        for session in idle:
+            session.close()
+        self._turns.close()
+        self._database.close()
+
+    def forget(self) -> None:
+        """Let go in a forked child without touching the file, which is the parent's."""
+        self._turns.forget()
+        for session in [*self._idle, *self._open.values()]:
+            leak(session.raw)
+        self._idle, self._open = [], {}
+        self._closed = True
+
+    # --- sessions -------------------------------------------------------------------------
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise UsageError(f"{self._place} was closed (or forked); open it anew")
+
+    def _session_begun(self) -> Session:
+        """Return a session in a transaction, its triggers made for the schema of now."""
+        for _ in range(3):
+            with self._mutex:
+                session = self._idle.pop() if self._idle else None
+            session = session or Session(self._path, self._wait_s)
+            try:
+                session.check_same_file()
+                session.run("BEGIN IMMEDIATE")
+                if session.is_current():
+                    return session
+            except BaseException:
+                session.close()
+                raise
+            session.close()
+        raise BackendUnavailable(f"{self._path}: its schema keeps changing; retry")
+
+    def _branch(self, name: BranchId, session: Session, turn: WriterQueue) -> SqliteBranch:
+        branch = SqliteBranch(
+            str(name),
+            self._place,
+            session,
+            self._clock,
+            lambda: self._leave(branch, session, turn),
+        )
+        with self._mutex:
+            self._open[branch] = session
+        return branch
+
+    def _leave(self, branch: SqliteBranch, session: Session, turn: WriterQueue) -> None:
+        """End the transaction, if it has not ended, and give back what the branch held."""
+        try:
+            keep = session.is_clean()
+            if session.raw.in_transaction:
+                session.run("ROLLBACK")
+        except sqlite3.Error:
+            keep = False
+        finally:
+            with self._mutex:
+                self._open.pop(branch, None)
+                keep = keep and not self._closed
+                if keep:
+                    self._idle.append(session)
+            if not keep:
+                session.close()
+            self._turns.give(turn)
+
+    # --- phase two ------------------------------------------------------------------------
+
+    def _apply(self, connection: sqlite3.Connection, branch: str, text: str) -> None:
+        catalog = self._catalog
+        if catalog is None or catalog.version != schema_version(connection):
+            self._catalog = catalog = describe(connection)
+        try:
+            redo.apply(connection, redo.decode(text), catalog.tables)
+        except redo.Unfit as error:
+            raise TransactionStuck(
+                f"{branch} stays prepared at {self._place}: {error}; mend the schema, and resolve"
+                " it again"
+            ) from error
+
+    def _forbid(self, branch: str) -> tuple[str, str | None]:
+        """Return the branch's row; if there is none, make one that keeps it from committing."""
+        with self._database.write() as connection:
+            found = branches.find(connection, branch)
+            if found is None:
+                now_us = self._clock.wall_us()
+                found = ("aborted", None)
+                connection.execute(
+                    branches.INSERT, (branch, "aborted", now_us, "asked for, not found", None)
+                )
+            return found
+
+
+# Weak: a participant that nobody uses any more goes with its last reference.
+_live: weakref.WeakSet[SqliteParticipant] = weakref.WeakSet()
+
+
+def _forget_in_child() -> None:
+    for participant in list(_live):
+        participant.forget()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)

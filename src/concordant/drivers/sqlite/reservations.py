@@ -1,0 +1,122 @@
+"""The rows that prepared branches keep for themselves, and the triggers that make all obey.
+
+Each row of `concordant_reservation` names one row of a user's table by its key. Persistent
+triggers on the table look there before every change, so they bind whoever writes the file:
+the sqlite3 shell, and programs that have never heard of this one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from concordant.drivers.sqlite.tables import (
+    GUARD_TRIGGER,
+    KEY_COLUMNS_MAX,
+    Catalog,
+    KeyColumn,
+    Table,
+    literal,
+    quoted,
+)
+
+# RAISE takes a literal only, so the trigger names the table and the reader finds the branch.
+RESERVED: Final = "concordant: reserved by a prepared branch, a row of "
+
+_KEYS: Final = [f"k{i}" for i in range(KEY_COLUMNS_MAX)]
+
+# The unused key columns of a row are 0. No declared types: values stay as they are.
+STATEMENTS: Final = (
+    "CREATE TABLE IF NOT EXISTS concordant_reservation(tbl TEXT NOT NULL, "
+    + ", ".join(f"{key} NOT NULL" for key in _KEYS)
+    + f", branch TEXT NOT NULL, PRIMARY KEY (tbl, {', '.join(_KEYS)})) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS concordant_reservation_branch ON concordant_reservation(branch)",
+)
+
+
+def _folded(column: KeyColumn, value: str) -> str:
+    """Return SQL for the one value that stands for all that are equal under the collation."""
+    match column.collation:
+        case "NOCASE":
+            return f"lower({value})"
+        case "RTRIM":
+            return f"rtrim({value}, ' ')"
+        case _:
+            # The plus sign takes the column's affinity away, or the index would not be used.
+            return f"+{value}"
+
+
+def _held(table: Table, row: str) -> str:
+    terms = [
+        f"{name} = {_folded(column, f'{row}.{quoted(column.name)}')}"
+        for name, column in zip(_KEYS, table.key, strict=False)
+    ]
+    return (
+        "EXISTS (SELECT 1 FROM concordant_reservation"
+        f" WHERE tbl = {literal(table.name)} AND {' AND '.join(terms)})"
+    )
+
+
+@lru_cache(maxsize=512)
+def triggers(table: Table) -> dict[str, str]:
+    """Return the triggers that make reservations of the table's rows binding, by name.
+
+    They look at the new key of an INSERT too, since REPLACE deletes without firing triggers
+    on most connections; and after it once more where SQLite itself may have chosen the key.
+    """
+    old, new = _held(table, "OLD"), _held(table, "NEW")
+    events = [
+        ("insert", "BEFORE INSERT", new),
+        ("update", "BEFORE UPDATE", f"{old} OR {new}"),
+        ("delete", "BEFORE DELETE", old),
+    ]
+    if table.rowid_key:
+        events.append(("chosen", "AFTER INSERT", new))
+    made = {}
+    for event, when, condition in events:
+        name = f"{GUARD_TRIGGER}{event}_{table.name}"
+        made[name] = (
+            f"CREATE TRIGGER {quoted(name)} {when} ON {quoted(table.name)} WHEN {condition}"
+            f" BEGIN SELECT RAISE(ABORT, {literal(RESERVED + table.name)}); END"
+        )
+    return made
+
+
+def missing_triggers(table: Table, catalog: Catalog) -> list[str]:
+    """Return the statements that give the table its triggers, none if it has them."""
+    statements = []
+    for name, sql in triggers(table).items():
+        if catalog.triggers.get(name) != sql:
+            statements += [f"DROP TRIGGER IF EXISTS {quoted(name)}", sql]
+    return statements
+
+
+@lru_cache(maxsize=512)
+def reserve_sql(table: Table) -> str:
+    """Return the statement that reserves a row: parameters are the key, then the branch.
+
+    Two keys of one branch may fold to one; a key of another branch is an IntegrityError.
+    """
+    values = [_folded(column, "?") for column in table.key]
+    values += ["0"] * (KEY_COLUMNS_MAX - len(values))
+    return (
+        f"INSERT INTO concordant_reservation VALUES ({literal(table.name)}, {', '.join(values)}, ?)"
+        f" ON CONFLICT (tbl, {', '.join(_KEYS)})"
+        " DO UPDATE SET branch = CASE branch WHEN excluded.branch THEN branch END"
+    )
+
+
+def release(connection: sqlite3.Connection, branch: str) -> None:
+    """Give the branch's rows free, as part of the write under way."""
+    connection.execute("DELETE FROM concordant_reservation WHERE branch = ?", (branch,))
+
+
+def holders(connection: sqlite3.Connection, table: str, key: Sequence[Any] = ()) -> list[str]:
+    """Return the branches that keep rows of the table (the one row, if a key is given)."""
+    terms = "".join(f" AND {name} = ?" for name, _ in zip(_KEYS, key, strict=False))
+    found: Iterable[tuple[str]] = connection.execute(
+        f"SELECT DISTINCT branch FROM concordant_reservation WHERE tbl = ?{terms}", (table, *key)
+    )
+    return sorted(branch for (branch,) in found)

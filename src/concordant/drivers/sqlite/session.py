@@ -1,0 +1,92 @@
+"""A connection that serves one branch after another, with its capture triggers in place."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import Any
+
+from concordant.drivers.sqlite import capture
+from concordant.drivers.sqlite.connections import connect
+from concordant.drivers.sqlite.policy import Policy
+from concordant.drivers.sqlite.tables import describe, schema_version
+from concordant.errors import BackendUnavailable
+
+
+class Session:
+    """One real connection; whoever has it has one branch under way at most.
+
+    Its own statements go through `run`, which marks them with a secret: sqlite3 keeps
+    compiled statements by their text and does not ask the authorizer again, so a plain
+    COMMIT of ours would let the user's pass later.
+    """
+
+    def __init__(self, path: str, wait_s: float) -> None:
+        self._path = path
+        self._mark = f" -- {secrets.token_hex(8)}"
+        self._ticks = count()
+        self.raw = connect(path, "FULL", wait_s)
+        try:
+            status = os.stat(path)
+            self._inode = (status.st_dev, status.st_ino)
+            for pragma in ("foreign_keys = ON", "recursive_triggers = ON", "temp_store = MEMORY"):
+                self.raw.execute(f"PRAGMA {pragma}")
+            self.raw.create_function(capture.TICK, 0, self._ticks.__next__)
+            self.raw.execute("BEGIN")
+            self.catalog = describe(self.raw)
+            capture.install(self.raw, self.catalog)
+            self.raw.execute("COMMIT")
+            self.policy = Policy(self.catalog)
+            self.raw.set_authorizer(self.policy)
+        except BaseException:
+            self.raw.close()
+            raise
+
+    def run(self, statement: str, parameters: Any = ()) -> sqlite3.Cursor:
+        """Run a statement of this package's own."""
+        self.policy.trusted = True
+        try:
+            return self.raw.execute(statement + self._mark, parameters)
+        finally:
+            self.policy.trusted = False
+
+    @contextmanager
+    def trust(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection with nothing forbidden, for the body of the `with`."""
+        self.policy.trusted = True
+        try:
+            yield self.raw
+        finally:
+            self.policy.trusted = False
+
+    def ticks(self) -> int:
+        """Return how often the capture triggers have run; each call counts as one more."""
+        return next(self._ticks)
+
+    def check_same_file(self) -> None:
+        """Raise BackendUnavailable if the path leads to another file by now."""
+        try:
+            status = os.stat(self._path)
+        except OSError as error:
+            raise BackendUnavailable(f"{self._path}: {error.strerror}; was it deleted?") from error
+        if (status.st_dev, status.st_ino) != self._inode:
+            raise BackendUnavailable(
+                f"{self._path} was replaced by another file; restart this process"
+            )
+
+    def is_current(self) -> bool:
+        """Tell whether the schema is still the one that the triggers were made for."""
+        with self.trust() as raw:
+            return schema_version(raw) == self.catalog.version
+
+    def is_clean(self) -> bool:
+        """Tell whether another branch may have this connection; see Policy."""
+        return not self.policy.outside
+
+    def close(self) -> None:
+        """Close the connection, which rolls back whatever is under way."""
+        self.raw.close()

@@ -1,0 +1,248 @@
+# Generated from tests/contract/aio/test_aio_log_lists.py by tools/unasync.py; do not edit.
+"""The transaction log's contract: batches, listing what is open, forgetting what is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from concordant.drivers.base import TransactionLog
+from concordant.errors import UsageError
+from concordant.locking import limits
+from concordant.transactions.names import new_gid, new_owner
+from concordant.transactions.operations import (
+    Advance,
+    Conflict,
+    Create,
+    Decide,
+    Decision,
+    Finish,
+    Finished,
+    Listing,
+    Load,
+    LogOperation,
+    OpenOwner,
+    OwnerGone,
+    Purge,
+    Purged,
+    Query,
+    Record,
+    Rejected,
+    RenewOwner,
+    SagaState,
+)
+from tests.contract.parties import refs
+from tests.contract.sync.asking import TTL_MS, enrol, find, move, start, tell
+from tests.provision.bridge import sleep
+
+SAGA_STATES: tuple[SagaState, ...] = ("running", "aborting", "stuck", "committed", "aborted")
+
+
+def query(
+    log: TransactionLog, unfinished: bool = True, after: str = "", limit: int = 256
+) -> Listing:
+    result = tell(log, Query(unfinished, after, limit))
+    assert isinstance(result, Listing), result
+    return result
+
+
+def one_of_each(log: TransactionLog) -> dict[str, str]:
+    """Put a decision and a record into every state; return state: gid."""
+    owner = new_owner()
+    epoch = (enrol(log, owner)).epoch
+    gids = {}
+    for state in ("deciding", "finished", "heuristic"):
+        gids[state] = new_gid()
+        tell(log, Decide(gids[state], "commit", owner, epoch, refs()))
+    tell(log, Finish(gids["finished"]))
+    tell(log, Finish(gids["heuristic"], heuristic=True, evidence="gone"))
+    for state in SAGA_STATES:
+        record = start(log, new_gid(), owner, epoch)
+        gids[state] = record.gid
+        move(log, record, state)
+    return gids
+
+
+def test_what_somebody_has_to_act_on_is_listed(log: TransactionLog) -> None:
+    gids = one_of_each(log)
+    listing = query(log)
+    assert {d.gid: d.state for d in listing.decisions} == {
+        gids["deciding"]: "deciding",
+        gids["heuristic"]: "heuristic",
+    }
+    assert {r.gid: r.state for r in listing.records} == {
+        gids[state]: state for state in ("running", "aborting", "stuck")
+    }
+    [open_one] = [d for d in listing.decisions if d.state == "deciding"]
+    assert open_one.branches == refs()
+
+
+def test_everything_is_listed_when_asked_for(log: TransactionLog) -> None:
+    gids = one_of_each(log)
+    listing = query(log, unfinished=False)
+    found = {d.gid: d.state for d in listing.decisions}
+    found |= {r.gid: r.state for r in listing.records}
+    assert found == {gid: state for state, gid in gids.items()}
+
+
+def test_an_empty_log_lists_nothing(log: TransactionLog) -> None:
+    assert query(log, unfinished=False) == Listing()
+    assert tell(log, Load(new_gid())) == Listing()
+
+
+@pytest.mark.parametrize("kind", ["decisions", "records"])
+@pytest.mark.parametrize("unfinished", [True, False])
+def test_a_listing_comes_in_pages_oldest_first(
+    log: TransactionLog, kind: str, unfinished: bool
+) -> None:
+    owner = new_owner()
+    epoch = (enrol(log, owner)).epoch
+    gids = []
+    for _ in range(7):
+        gid = new_gid()
+        if kind == "decisions":
+            tell(log, Decide(gid, "abort", owner, epoch))
+        else:
+            start(log, gid, owner, epoch)
+        gids.append(gid)
+        # Older means created earlier; gids made in different milliseconds sort alike.
+        sleep(0.002)
+    found: list[str] = []
+    while True:
+        listing = query(log, unfinished, found[-1] if found else "", limit=3)
+        page = [entry.gid for entry in (*listing.decisions, *listing.records)]
+        if not page:
+            break
+        assert len(page) <= 3
+        found += page
+    assert found == gids
+
+
+def test_ages_run_from_the_decision_on(log: TransactionLog) -> None:
+    owner = new_owner()
+    epoch = (enrol(log, owner)).epoch
+    gid, saga = new_gid(), new_gid()
+    tell(log, Decide(gid, "commit", owner, epoch, refs()))
+    start(log, saga, owner, epoch)
+    sleep(0.1)
+    listing = query(log)
+    [decision], [record] = listing.decisions, listing.records
+    assert 100 <= decision.age_ms <= 60_000
+    assert 100 <= record.age_ms <= 60_000
+
+
+# --- forgetting ---------------------------------------------------------------------------
+
+
+def test_only_what_is_over_is_forgotten(log: TransactionLog) -> None:
+    gids = one_of_each(log)
+    sleep(0.05)
+    assert tell(log, Purge(1)) == Purged(3)
+    listing = query(log, unfinished=False)
+    left = {entry.gid for entry in (*listing.decisions, *listing.records)}
+    assert left == {
+        gids[state] for state in ("deciding", "heuristic", "running", "aborting", "stuck")
+    }
+    assert tell(log, Purge(1)) == Purged(0)
+
+
+def test_what_is_younger_is_kept(log: TransactionLog) -> None:
+    gids = one_of_each(log)
+    assert tell(log, Purge(60_000)) == Purged(0)
+    for state in ("finished", "committed", "aborted"):
+        assert find(log, gids[state]) != (None, None)
+
+
+# --- batches ------------------------------------------------------------------------------
+
+
+def test_an_empty_batch_is_answered(log: TransactionLog) -> None:
+    assert log.apply([]) == []
+
+
+def test_each_item_of_a_mixed_batch_gets_its_own_answer(log: TransactionLog) -> None:
+    owner, saga, gid = new_owner(), new_gid(), new_gid()
+    epoch = (enrol(log, owner)).epoch
+    record = start(log, saga, owner, epoch)
+    results = log.apply(
+        [
+            Decide(gid, "commit", owner, epoch, refs()),
+            Advance(saga, record.version + 1, owner, epoch, "committed", ""),
+            RenewOwner(owner, epoch + 1, TTL_MS),
+            Advance(saga, record.version, owner, epoch, "aborting", "x"),
+            Finish(gid),
+            Load(gid),
+            Load(saga),
+            Query(),
+        ]
+    )
+    kinds = [Decision, Conflict, OwnerGone, Record, Finished, Listing, Listing, Listing]
+    assert [type(result) for result in results] == kinds
+    _, _, _, _, _, decided, moved, still_open = results
+    assert isinstance(decided, Listing)
+    assert isinstance(moved, Listing)
+    assert isinstance(still_open, Listing)
+    assert [d.state for d in decided.decisions] == ["finished"]
+    assert [r.state for r in moved.records] == ["aborting"]
+    assert [r.gid for r in still_open.records] == [saga]
+
+
+MALFORMED: dict[str, Callable[[str, int], LogOperation]] = {
+    "gid of a decision": lambda owner, epoch: Decide("not a gid", "commit", owner, epoch),
+    "gid that is empty": lambda owner, epoch: Decide("", "commit", owner, epoch),
+    "gid too long": lambda owner, epoch: Decide("g" * 37, "abort", owner, epoch),
+    "gid of a record": lambda owner, epoch: Create("a\0b", "saga", "d", "p", owner, epoch),
+    "gid that is not ASCII": lambda owner, epoch: Create("é", "saga", "d", "p", owner, epoch),
+}
+
+
+@pytest.mark.parametrize("what", list(MALFORMED))
+def test_a_malformed_item_is_rejected_and_its_neighbours_are_not(
+    log: TransactionLog, what: str
+) -> None:
+    owner, first, last = new_owner(), new_gid(), new_gid()
+    epoch = (enrol(log, owner)).epoch
+    results = log.apply(
+        [
+            Decide(first, "commit", owner, epoch),
+            MALFORMED[what](owner, epoch),
+            Decide(last, "commit", owner, epoch),
+        ]
+    )
+    assert [type(result) for result in results] == [Decision, Rejected, Decision]
+    listing = query(log, unfinished=False)
+    assert {decision.gid for decision in listing.decisions} == {first, last}
+    assert listing.records == ()
+
+
+def test_the_largest_batch_is_applied_whole(log: TransactionLog) -> None:
+    gids = [new_gid() for _ in range(limits.BATCH_MAX)]
+    results = log.apply([Decide(gid, "commit", "decider1", 1) for gid in gids])
+    decided = [result.gid for result in results if isinstance(result, Decision) and result.fresh]
+    assert decided == gids
+    found: list[str] = []
+    while page := (query(log, after=found[-1] if found else "", limit=100)).decisions:
+        found += [decision.gid for decision in page]
+    assert sorted(found) == sorted(gids)
+
+
+def test_a_larger_batch_is_refused_whole(log: TransactionLog) -> None:
+    batch = [Decide(new_gid(), "commit", "decider1", 1) for _ in range(limits.BATCH_MAX + 1)]
+    with pytest.raises(UsageError, match="256"):
+        log.apply(batch)
+    assert query(log, unfinished=False) == Listing()
+
+
+def test_an_owner_can_be_opened_and_used_in_one_batch(log: TransactionLog) -> None:
+    owner, gid = new_owner(), new_gid()
+    first = (enrol(log, owner)).epoch
+    results = log.apply(
+        [
+            OpenOwner(owner, TTL_MS),
+            Create(gid, "saga", "d@1", "", owner, first + 1),
+            RenewOwner(owner, first, TTL_MS),
+        ]
+    )
+    assert isinstance(results[1], Record)
+    assert results[2] == OwnerGone()

@@ -1,0 +1,252 @@
+"""Writers of one file take turns, whatever becomes of the one whose turn it is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from concordant.drivers.sqlite.database import Database, Schema
+from concordant.errors import BackendUnavailable, UsageError
+
+SCHEMA = Schema(
+    "test", 1, ("CREATE TABLE turn(id INTEGER PRIMARY KEY AUTOINCREMENT, who TEXT NOT NULL)",)
+)
+
+_PRELUDE = """
+import os, signal, subprocess, sys, time
+from concordant.drivers.sqlite.database import Database, Schema
+from concordant.errors import UsageError
+SCHEMA = Schema("test", 1, ("CREATE TABLE turn(id INTEGER PRIMARY KEY AUTOINCREMENT, who TEXT)",))
+path, who = sys.argv[1:]
+database = Database(path, SCHEMA, "NORMAL")
+def write(who):
+    with database.write() as connection:
+        connection.execute("INSERT INTO turn(who) VALUES (?)", (who,))
+"""
+
+# Takes its turn, says so, and keeps it.
+_HOLD = """
+with database.write() as connection:
+    connection.execute("INSERT INTO turn(who) VALUES (?)", (who,))
+    print("mine", flush=True)
+    time.sleep(60)
+"""
+
+# Takes its turn while another process holds a copy of all that it has open.
+_HOLD_WITH_CHILD = """
+with database.write() as connection:
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+    print(child, flush=True)
+    time.sleep(60)
+"""
+
+_MANY = """
+write(who)
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(300):
+    write(who)
+"""
+
+_FORK = """
+write("parent before")
+inside = database.write()
+connection = inside.__enter__()
+connection.execute("INSERT INTO turn(who) VALUES ('parent during')")
+child = os.fork()
+if child == 0:
+    told = []
+    for use in (database.write, database.read):
+        try:
+            with use():
+                pass
+        except UsageError as error:
+            told.append("before fork" in str(error))
+    database.close()
+    del inside, connection
+    # An ordinary end, which destroys whatever the child has inherited.
+    sys.exit(0 if told == [True, True] else 1)
+_, status = os.waitpid(child, 0)
+inside.__exit__(None, None, None)
+write("parent after")
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+@contextmanager
+def process(body: str, path: str, who: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", _PRELUDE + body, path, who]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as started:
+        try:
+            yield started
+        finally:
+            started.kill()
+
+
+def line(started: subprocess.Popen[str]) -> str:
+    assert started.stdout is not None
+    return started.stdout.readline().strip()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "file.db")
+
+
+@pytest.fixture
+def database(path: str) -> Iterator[Database]:
+    with closing(Database(path, SCHEMA, "NORMAL")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def hasty(path: str) -> Iterator[Database]:
+    with closing(Database(path, SCHEMA, "NORMAL", wait_s=0.2)) as opened:
+        yield opened
+
+
+def write(database: Database, who: str) -> None:
+    with database.write() as connection:
+        connection.execute("INSERT INTO turn(who) VALUES (?)", (who,))
+
+
+def turns(path: str) -> list[str]:
+    with closing(sqlite3.connect(path)) as plain:
+        return [who for (who,) in plain.execute("SELECT who FROM turn ORDER BY id")]
+
+
+def test_one_that_is_stopped_in_its_turn_holds_others_up_for_a_bounded_time(
+    path: str, hasty: Database
+) -> None:
+    write(hasty, "before")
+    with process(_HOLD, path, "stopped") as holder:
+        assert line(holder) == "mine"
+        holder.send_signal(signal.SIGSTOP)
+        for _ in range(2):
+            with pytest.raises(BackendUnavailable, match=rf"0\.2 s.*process {holder.pid} has it"):
+                write(hasty, "during")
+        # Whoever only reads waits for nobody.
+        with hasty.read() as connection:
+            assert connection.execute("SELECT who FROM turn").fetchall() == [("before",)]
+        holder.kill()
+        holder.wait()
+        # Nothing of what was killed remains, and its turn is over with it.
+        write(hasty, "after")
+    assert turns(path) == ["before", "after"]
+
+
+def test_a_turn_that_comes_too_late_is_given_back(
+    path: str, database: Database, hasty: Database
+) -> None:
+    with database.write():
+        with pytest.raises(BackendUnavailable, match=f"process {os.getpid()} has it"):
+            write(hasty, "too late")
+    # The helper thread of the hasty one was still waiting, and got the turn just now.
+    with process(_MANY, path, "other") as other:
+        assert line(other) == "ready"
+    write(hasty, "in time")
+    assert turns(path) == ["other", "in time"]
+
+
+def test_threads_wait_for_each_other_and_for_other_handles(path: str, database: Database) -> None:
+    def many(of: Database, who: str) -> None:
+        for _ in range(50):
+            write(of, who)
+
+    with closing(Database(path, SCHEMA, "NORMAL")) as other:
+        handles = [database, database, other, other]
+        threads = [
+            threading.Thread(target=many, args=(one, str(n))) for n, one in enumerate(handles)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert Counter(turns(path)) == {str(number): 50 for number in range(4)}
+
+
+def test_two_names_of_a_file_lead_to_one_queue(path: str, tmp_path: Path, hasty: Database) -> None:
+    write(hasty, "first")
+    os.symlink(path, tmp_path / "alias.db")
+    with closing(Database(str(tmp_path / "alias.db"), SCHEMA, "NORMAL")) as alias:
+        with alias.write():
+            with pytest.raises(BackendUnavailable, match="for the turn to write"):
+                write(hasty, "second")
+
+
+def test_no_process_starves_while_others_write_all_the_time(path: str, database: Database) -> None:
+    write(database, "before")
+    people = ["a", "b", "c", "d"]
+    started = []
+    try:
+        for who in people:
+            held = process(_MANY, path, who)
+            started.append((held, held.__enter__()))
+        assert [line(one) for _, one in started] == ["ready"] * len(people)
+        for _, one in started:
+            assert one.stdin is not None
+            one.stdin.write("\n")
+            one.stdin.flush()
+        assert [one.wait(timeout=50) for _, one in started] == [0] * len(people)
+    finally:
+        for held, _ in started:
+            held.__exit__(None, None, None)
+    order = turns(path)[1 + len(people) :]
+    assert Counter(order) == dict.fromkeys(people, 300)
+    # Where all are busy, shares are alike: seen up to the moment when the first is done.
+    first_done = min(max(n for n, who in enumerate(order) if who == one) for one in people)
+    shares = Counter(order[:first_done]).values()
+    jain = sum(shares) ** 2 / (len(people) * sum(share**2 for share in shares))
+    assert jain > 0.6, Counter(order[:first_done])
+
+
+def test_a_child_of_the_writer_does_not_inherit_its_turn(path: str, database: Database) -> None:
+    write(database, "before")
+    with process(_HOLD_WITH_CHILD, path, "parent") as parent:
+        child = int(line(parent))
+        try:
+            parent.kill()
+            parent.wait()
+            write(database, "after")
+        finally:
+            os.kill(child, signal.SIGKILL)
+    assert turns(path) == ["before", "after"]
+
+
+def test_a_forked_child_can_neither_use_nor_harm_the_parents_file(path: str) -> None:
+    with process(_FORK, path, "") as parent:
+        assert parent.wait(timeout=30) == 0
+    assert turns(path) == ["parent before", "parent during", "parent after"]
+    with closing(sqlite3.connect(path)) as plain:
+        assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_closed_queue_ends_its_helper(path: str, hasty: Database, database: Database) -> None:
+    before = set(threading.enumerate())
+    with database.write():
+        with pytest.raises(BackendUnavailable):
+            write(hasty, "x")
+        helpers = set(threading.enumerate()) - before
+        assert [helper.name for helper in helpers] == ["concordant-writer-queue"]
+        hasty.close()
+        with pytest.raises(UsageError, match="closed"):
+            write(hasty, "y")
+    for helper in helpers:
+        helper.join(10)
+        assert not helper.is_alive()
+    # The turn that it got at last was given back by closing its file.
+    write(database, "after")

@@ -1,0 +1,124 @@
+"""Walk every reachable state of the two-phase machine and hold its promises in each."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+import pytest
+
+from concordant.transactions import twophase as tp
+
+Walk = tuple[tp.TwoPhase, tuple[tp.Command, ...], tuple[tp.Event, ...], tuple[tp.Command, ...]]
+
+
+def answers(command: tp.Command) -> Iterator[tp.Event | None]:
+    """Everything that can come back from a command."""
+    match command:
+        case tp.Prepare(index):
+            for vote in ("prepared", "read-only", "refused"):
+                yield tp.Voted(index, vote)
+            yield tp.VoteUnknown(index)
+        case tp.WriteDecision():
+            yield tp.Decided("commit")
+            yield tp.Decided("abort")
+            yield tp.DecisionUnknown()
+        case tp.Commit(index) | tp.Rollback(index):
+            for resolution in ("done", "already", "missing"):
+                yield tp.Resolved(index, resolution)
+            yield tp.Unreached(index)
+        case tp.Abandon(index):
+            yield tp.Abandoned(index)
+        case tp.CommitOnePhase(_):
+            for outcome in ("committed", "aborted", "unknown"):
+                yield tp.OnePhase(outcome)
+        case tp.WriteFinish():
+            yield None
+
+
+def walks(branches: int) -> Iterator[Walk]:
+    """Every complete history: final machine, nothing pending, its events and commands."""
+    begun = tp.TwoPhase.begun(branches)
+    todo: deque[Walk] = deque()
+    for first in (tp.BodyDone(), tp.BodyFailed()):
+        machine, commands = tp.step(begun, first)
+        todo.append((machine, commands, (first,), commands))
+    while todo:
+        machine, pending, events, issued = todo.pop()
+        if not pending:
+            yield machine, (), events, issued
+            continue
+        for answer in answers(pending[0]):
+            if answer is None:
+                todo.append((machine, pending[1:], events, issued))
+                continue
+            after, more = tp.step(machine, answer)
+            todo.append((after, pending[1:] + more, (*events, answer), issued + more))
+
+
+@pytest.fixture(scope="module", params=[0, 1, 2, 3])
+def histories(request: pytest.FixtureRequest) -> list[Walk]:
+    return list(walks(request.param))
+
+
+def test_every_history_ends_in_a_final_state(histories: list[Walk]) -> None:
+    assert all(machine.final for machine, _, _, _ in histories)
+
+
+def test_nobody_commits_before_the_decision(histories: list[Walk]) -> None:
+    for _, _, events, issued in histories:
+        if any(isinstance(command, tp.Commit) for command in issued):
+            assert tp.Decided("commit") in events
+        if tp.Decided("commit") in events:
+            assert not any(isinstance(command, tp.Rollback | tp.Abandon) for command in issued)
+
+
+def test_the_decision_needs_every_vote(histories: list[Walk]) -> None:
+    for machine, _, events, issued in histories:
+        if tp.WriteDecision() in issued:
+            votes = [event for event in events if isinstance(event, tp.Voted)]
+            assert len(votes) == len(machine.branches)
+            assert all(vote.vote != "refused" for vote in votes)
+            assert any(vote.vote == "prepared" for vote in votes)
+
+
+def test_an_abort_reaches_whatever_may_be_prepared(histories: list[Walk]) -> None:
+    for machine, _, events, issued in histories:
+        if machine.state != "aborted" or len(machine.branches) == 1:
+            continue
+        for event in events:
+            if isinstance(event, tp.VoteUnknown) or (
+                isinstance(event, tp.Voted) and event.vote == "prepared"
+            ):
+                assert tp.Rollback(event.index) in issued
+
+
+def test_a_heuristic_outcome_is_never_called_success(histories: list[Walk]) -> None:
+    for machine, _, events, issued in histories:
+        wrong = {
+            event.index
+            for event in events
+            if isinstance(event, tp.Resolved)
+            and event.resolution == ("missing" if tp.Decided("commit") in events else "already")
+        }
+        assert (machine.state == "heuristic") == bool(wrong)
+        if machine.state == "heuristic" and tp.Decided("commit") in events:
+            assert tp.WriteFinish(heuristic=True) in issued
+
+
+def test_the_decision_is_kept_while_a_branch_has_not_obeyed(histories: list[Walk]) -> None:
+    for machine, _, _, issued in histories:
+        if machine.having("unreached"):
+            assert tp.WriteFinish(heuristic=False) not in issued
+
+
+def test_read_only_branches_need_no_decision() -> None:
+    machine, _ = tp.step(tp.TwoPhase.begun(2), tp.BodyDone())
+    machine, _ = tp.step(machine, tp.Voted(0, "read-only"))
+    machine, commands = tp.step(machine, tp.Voted(1, "read-only"))
+    assert (machine.state, commands) == ("committed", ())
+
+
+def test_an_event_out_of_place_is_refused() -> None:
+    with pytest.raises(ValueError, match="cannot come"):
+        tp.step(tp.TwoPhase.begun(2), tp.Decided("commit"))
