@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 
 from concordant.bank.books import Shard
 from concordant.bank.crew import Crew, Worker
+from concordant.bank.inputs import Transfer
 from concordant.bank.plan import BankPlan
 from concordant.drivers import registry
 from concordant.transactions.names import BranchId
@@ -34,7 +35,8 @@ class Kill:
 class Killer:
     """Kills at points of progress that the seed fixes."""
 
-    def __init__(self, plan: BankPlan, crew: Crew, todo: int) -> None:
+    def __init__(self, plan: BankPlan, crew: Crew, transfers: list[Transfer], todo: int) -> None:
+        self._slots = {each.id: number % plan.workers for number, each in enumerate(transfers)}
         self._random = random.Random(plan.seed)
         self._crew = crew
         self._participants = [registry.participant(url) for url in plan.urls().values()]
@@ -66,7 +68,7 @@ class Killer:
             victim = self._random.choice(busy)
             if not victim.stop():
                 continue
-            seen = self._unfinished(victim.owner)
+            seen = self._unfinished(victim)
             if seen is not None:
                 victim.kill()
                 gid, state = seen
@@ -76,15 +78,15 @@ class Killer:
             time.sleep(self._random.random() * 0.004)
         return None
 
-    def _unfinished(self, owner: str) -> tuple[str, str] | None:
-        """Return a transaction of this owner that is in doubt now, and how far it has come."""
+    def _unfinished(self, victim: Worker) -> tuple[str, str] | None:
+        """Return a transaction of the worker's that is in doubt now, and how far it is."""
         if self._shards:
-            return self._torn()
+            return self._torn(victim.slot)
         prepared: dict[str, int] = {}
         for participant in self._participants:
             for branch in participant.in_doubt():
                 parsed = BranchId.parse(branch.branch)
-                if parsed is not None and parsed.owner == owner:
+                if parsed is not None and parsed.owner == victim.owner:
                     prepared[parsed.gid] = prepared.get(parsed.gid, 0) + 1
         for gid, count in prepared.items():
             (found,) = self._log.apply([Load(gid)])
@@ -93,13 +95,14 @@ class Killer:
             return gid, f"{count} prepared, {state}"
         return None
 
-    def _torn(self) -> tuple[str, str] | None:
-        """Return a transfer of which one shard has committed and another has not."""
+    def _torn(self, slot: int) -> tuple[str, str] | None:
+        """Return a transfer of the slot that one shard has committed and another has not."""
         once: set[str] = set()
         for shard in self._shards:
             once ^= shard.half_done()
         once -= {kill.gid for kill in self.kills}
-        return next(((gid, "one of two commits done") for gid in sorted(once)), None)
+        torn = sorted(each for each in once if self._slots.get(each) == slot)
+        return (torn[0], "one of two commits done") if torn else None
 
     def recovered(self, gid: str, pid: int) -> bool:
         """Note who recovered a killed worker's transaction; True if it was one of them."""

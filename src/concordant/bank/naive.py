@@ -18,7 +18,7 @@ from concordant.bank.inputs import Transfer
 from concordant.bank.plan import BankPlan
 from concordant.bank.teller import Leases, Result, Teller
 from concordant.drivers.urls import file_path
-from concordant.errors import LockTimeout
+from concordant.errors import BackendUnavailable, LockTimeout
 from concordant.sync.client import Client
 from concordant.sync.coordinator import Coordinator
 
@@ -79,7 +79,7 @@ class WithoutLocks(Teller):
     def hold(self, *accounts: str) -> Iterator[Leases]:
         """Hold locks that may be gone before the body is done."""
         token = secrets.token_hex(8)
-        names = sorted(lock_name(account) for account in accounts)
+        names = sorted(f"{self.plan.id}/{lock_name(account)}" for account in accounts)
         for name in names:
             self._locks.acquire(name, token)
         try:
@@ -106,12 +106,21 @@ class WithoutLocks(Teller):
         if have < transfer.amount:
             return None
         shards = list(dict.fromkeys((source, target)))
+        amount = transfer.amount
         with self.transaction(*shards) as connections:
-            books = {name: Books(each) for name, each in zip(shards, connections, strict=True)}
-            amount = transfer.amount
-            books[source].post(transfer.id, transfer.source, -amount, have - amount)
-            books[target].post(transfer.id, transfer.target, amount, other + amount)
+            by_name = dict(zip(shards, map(Books, connections), strict=True))
+            by_name[source].post(transfer.id, transfer.source, -amount, have - amount)
+            by_name[target].post(transfer.id, transfer.target, amount, other + amount)
         return "applied"
+
+    @contextmanager
+    def transaction(self, *shards: str) -> Iterator[tuple[Any, ...]]:
+        """Return a transaction whose collisions are tried again, as such code does."""
+        try:
+            with super().transaction(*shards) as connections:
+                yield connections
+        except sqlite3.IntegrityError as error:
+            raise BackendUnavailable(f"a row is taken by an unfinished branch: {error}") from error
 
 
 class WithoutTransactions(Teller):

@@ -27,8 +27,12 @@ OWNER_TTL_S: Final = 1.5
 
 @dataclass(frozen=True, slots=True)
 class BankPlan:
-    """Everything a worker must know; `shards` maps the names on the ring to URLs."""
+    """Everything a worker must know; `shards` maps the names on the ring to URLs.
 
+    `id` keeps banks apart that share a coordination store.
+    """
+
+    id: str
     directory: str
     shards: dict[str, str]
     joining: str

@@ -29,7 +29,8 @@ class RingInForce:
 class RingRow:
     """Reads and writes that row; each write needs the epoch it replaces."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, bank: str) -> None:
+        self._bank = bank
         if scheme_of(url) != "sqlite":
             raise UsageError(f"coordination by {scheme_of(url)}:// is not known to the bank")
         self._connection = sqlite3.connect(
@@ -40,13 +41,14 @@ class RingRow:
     def prepare(self) -> None:
         """Make the table unless it is there."""
         self._connection.execute(
-            "CREATE TABLE IF NOT EXISTS bank_ring (one INTEGER PRIMARY KEY CHECK (one = 1),"
-            " epoch INTEGER NOT NULL, rings TEXT NOT NULL)"
+            "CREATE TABLE IF NOT EXISTS bank_ring"
+            " (bank TEXT PRIMARY KEY, epoch INTEGER NOT NULL, rings TEXT NOT NULL)"
         )
 
     def read(self) -> RingInForce | None:
         """Return the ring in force, or None before the first was written."""
-        row = self._connection.execute("SELECT epoch, rings FROM bank_ring").fetchone()
+        sql = "SELECT epoch, rings FROM bank_ring WHERE bank = ?"
+        row = self._connection.execute(sql, (self._bank,)).fetchone()
         if row is None:
             return None
         epoch, text = row
@@ -64,11 +66,11 @@ class RingRow:
         """Put a ring in force as `epoch`; False if that is not the next one."""
         text = json.dumps([ring.to_json(), None if before is None else before.to_json()])
         if epoch == 1:
-            sql = "INSERT INTO bank_ring VALUES (1, ?, ?) ON CONFLICT DO NOTHING"
-            done = self._connection.execute(sql, (epoch, text))
+            sql = "INSERT INTO bank_ring VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+            done = self._connection.execute(sql, (self._bank, epoch, text))
         else:
-            sql = "UPDATE bank_ring SET epoch = ?, rings = ? WHERE epoch = ?"
-            done = self._connection.execute(sql, (epoch, text, epoch - 1))
+            sql = "UPDATE bank_ring SET epoch = ?, rings = ? WHERE bank = ? AND epoch = ?"
+            done = self._connection.execute(sql, (epoch, text, self._bank, epoch - 1))
         return done.rowcount == 1
 
     def close(self) -> None:

@@ -114,7 +114,7 @@ class Run:
         plan = self.plan
         with (
             Client(plan.coordination) as client,
-            client.lock("bank/run", ttl_s=OWNER_TTL_S * 2, timeout_s=OWNER_TTL_S * 4),
+            client.lock(f"{plan.id}/run", ttl_s=OWNER_TTL_S * 2, timeout_s=OWNER_TTL_S * 4),
         ):
             shards = self._open()
             self.settled_before, applied_before = self._found(shards)
@@ -143,7 +143,7 @@ class Run:
         shards = {name: Shard(url) for name, url in self.plan.urls().items()}
         for shard in shards.values():
             shard.prepare()
-        rings = RingRow(self.plan.coordination)
+        rings = RingRow(self.plan.coordination, self.plan.id)
         rings.prepare()
         first = self.plan.first_ring()
         if rings.read() is None:
@@ -168,7 +168,7 @@ class Run:
 
     def _work(self, todo: int) -> None:
         plan = self.plan
-        killer = Killer(plan, self._crew, todo)
+        killer = Killer(plan, self._crew, self.transfers, todo)
         self.outcome.kill_details = killer.kills
         self._killer = killer
         try:

@@ -18,7 +18,7 @@ from concordant.bank.inputs import (
     write_accounts,
     write_transfers,
 )
-from concordant.bank.plan import ACCOUNTS_FILE, TRANSFERS_FILE, BankPlan
+from concordant.bank.plan import ACCOUNTS_FILE, TRANSFERS_FILE, BankPlan, Without
 from concordant.drivers.urls import scheme_of
 from concordant.errors import UsageError
 
@@ -38,6 +38,7 @@ class Asked:
     seed: int | None = None
     accounts_file: Path | None = None
     transfers_file: Path | None = None
+    without: Without = ""
 
 
 def establish(asked: Asked) -> BankPlan:
@@ -91,6 +92,7 @@ def _plan(asked: Asked, directory: Path, seed: int) -> BankPlan:
     if len({*urls, asked.add_shard or file(f"{joining}.db")}) <= len(urls):
         raise UsageError("every shard, the one that joins too, has a URL of its own")
     return BankPlan(
+        secrets.token_hex(4),
         str(directory),
         {f"shard-{number}": url for number, url in enumerate(urls)},
         joining,
@@ -100,6 +102,7 @@ def _plan(asked: Asked, directory: Path, seed: int) -> BankPlan:
         workers=asked.workers,
         kills=asked.kills,
         seed=seed,
+        without=asked.without,
     )
 
 
@@ -109,6 +112,7 @@ def _check_same(asked: Asked, known: BankPlan, plan: BankPlan) -> None:
         "--add-shard": (asked.add_shard, known.joining_url, plan.joining_url),
         "--coordination": (asked.coordination, known.coordination, plan.coordination),
         "--log": (asked.log, known.log, plan.log),
+        "--without": (True, known.without, plan.without),
     }
     for option, (was_given, before, now) in given.items():
         if was_given and before != now:

@@ -51,7 +51,7 @@ class Teller:
         self.plan = plan
         self.client = client
         self.coordinator = coordinator
-        self.rings = RingRow(plan.coordination)
+        self.rings = RingRow(plan.coordination, plan.id)
         self._first = plan.first_ring()
         self._readers: dict[str, Shard] = {}
 
@@ -82,7 +82,7 @@ class Teller:
     @contextmanager
     def hold(self, *accounts: str) -> Iterator[Leases]:
         """Hold the accounts' locks; they are released only after phase two."""
-        names = {account: lock_name(account) for account in accounts}
+        names = {account: f"{self.plan.id}/{lock_name(account)}" for account in accounts}
         locks = self.client.locks(names.values(), ttl_s=LOCK_TTL_S, timeout_s=_PATIENCE_S)
         with locks as held:
             yield {account: held[name] for account, name in names.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final
 
@@ -23,9 +24,10 @@ _MARKS: Final = {
 class View:
     """Shows a run on stderr while it goes on, and its result on stdout."""
 
-    def __init__(self, plan: BankPlan, quiet: bool) -> None:
+    def __init__(self, plan: BankPlan, quiet: bool, title: str = "") -> None:
         self._plan = plan
         self._quiet = quiet
+        self._title = title
         self._errors = Console(stderr=True, highlight=False)
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -40,7 +42,9 @@ class View:
 
     def __enter__(self) -> View:
         if not self._quiet:
-            self._errors.print(f"The bank lies in {self._plan.directory} (seed {self._plan.seed})")
+            self._errors.print(
+                self._title or f"The bank lies in {self._plan.directory} (seed {self._plan.seed})"
+            )
         self._progress.start()
         return self
 
@@ -81,3 +85,24 @@ class View:
         verdict = "found nothing wrong" if not outcome.violations else "FOUND VIOLATIONS"
         console.print(f"The independent audit {verdict}. Run it yourself:")
         console.print(f"  python audit_bank.py {self._plan.directory}", markup=False)
+
+
+def show_contrast(columns: dict[str, Outcome]) -> None:
+    """Print side by side what the bank keeps and what is lost without each of the three."""
+    table = Table(title="The same input, the same faults")
+    table.add_column("")
+    for name in columns:
+        title = name if name == "concordant" else f"without\n{name}"
+        table.add_column(title, justify="right", no_wrap=True)
+    rows: dict[str, Callable[[Outcome], str]] = {
+        "workers killed": lambda each: f"{each.kills}",
+        "money before": lambda each: f"{each.total_before:,}",
+        "money after": lambda each: f"{each.total_after:,}",
+        "created or destroyed": lambda each: f"{each.total_after - each.total_before:+,}",
+        "rules broken": lambda each: f"{each.violations:,}",
+        "accounts moved": lambda each: f"{each.moved:,}",
+        "accounts that had to": lambda each: f"{each.moved_minimum:,}",
+    }
+    for title, show in rows.items():
+        table.add_row(title, *(show(outcome) for outcome in columns.values()))
+    Console(highlight=False).print(table)

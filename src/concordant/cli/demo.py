@@ -9,10 +9,11 @@ from pathlib import Path
 
 import click
 
-from concordant.bank.plan import BankPlan
+from concordant.bank.contrast import VARIANTS, run_without
+from concordant.bank.plan import BankPlan, Without
 from concordant.bank.run import Outcome, Run
 from concordant.bank.setup import Asked, establish
-from concordant.cli.bank_view import View
+from concordant.cli.bank_view import View, show_contrast
 from concordant.errors import ConcordantError
 
 
@@ -33,6 +34,17 @@ def demo() -> None:
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="Kept; run again.")
 @click.option("--accounts", type=click.Path(path_type=Path), help="CSV: id,balance")
 @click.option("--transfers-file", type=click.Path(path_type=Path), help="CSV: id,from,to,amount")
+@click.option(
+    "--without",
+    type=click.Choice(["locks", "transactions", "ring"]),
+    help="Do without one of the three, to see what it loses; the audit then fails.",
+)
+@click.option("--contrast", is_flag=True, help="Afterwards, run without each of the three.")
+@click.option(
+    "--contrast-transfers",
+    type=click.IntRange(100),
+    help="Transfers of each contrast run [default: as many as the bank's]",
+)
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
 def bank(
     shards: tuple[str, ...],
@@ -46,6 +58,9 @@ def bank(
     directory: Path | None,
     accounts: Path | None,
     transfers_file: Path | None,
+    without: Without | None,
+    contrast: bool,
+    contrast_transfers: int | None,
     output: str,
 ) -> None:
     """Move money between shards while workers are killed and a shard joins.
@@ -66,13 +81,32 @@ def bank(
         seed,
         accounts,
         transfers_file,
+        without or "",
     )
     plan = establish(asked)
-    outcome = _run(plan, quiet=output == "json")
-    if output == "json":
-        click.echo(json.dumps(outcome.as_json()))
+    quiet = output == "json"
+    outcome = _run(plan, quiet)
+    columns: dict[str, Outcome] = {}
+    if contrast:
+        columns = _contrast(plan, contrast_transfers or outcome.requested, quiet)
+    if quiet:
+        numbers = outcome.as_json()
+        if columns:
+            numbers["contrast"] = {name: each.as_json() for name, each in columns.items()}
+        click.echo(json.dumps(numbers))
     if outcome.violations:
         raise SystemExit(1)
+
+
+def _contrast(plan: BankPlan, transfers: int, quiet: bool) -> dict[str, Outcome]:
+    """Run the bank with everything on the same small input, then without each of the three."""
+    columns: dict[str, Outcome] = {}
+    for without in ("", *VARIANTS):
+        with View(plan, quiet, f"without {without}" if without else "concordant") as view:
+            columns[without or "concordant"] = run_without(plan, without, transfers, view.see)
+    if not quiet:
+        show_contrast(columns)
+    return columns
 
 
 def _run(plan: BankPlan, quiet: bool) -> Outcome:
