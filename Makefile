@@ -27,7 +27,7 @@ help: ## list the targets
 install: $(FULL) ## make .venv with every extra, the test tools and the linters
 
 demo: $(CORE) ## run the sharded bank, with its contrast runs; needs Python alone
-	$(VENV)/bin/concordant demo bank
+	$(VENV)/bin/concordant demo bank --contrast --contrast-transfers 600
 
 servers: ## install the servers that the tests start (as root), or name what is missing
 	@tools/install_servers.sh

@@ -29,7 +29,7 @@ _ITEM = re.compile(r"tests/contract/(\w+)/test_\w+?_(\w+)\.py::(test_\w+)(?:\[(.
 @pytest.fixture(scope="module")
 def collected() -> dict[tuple[str, str, str], set[str]]:
     """What pytest would run: (world, file, test) and the parameters' ids."""
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-qq", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [*command, *(f"tests/contract/{world}" for world in WORLDS)],
         cwd=ROOT,

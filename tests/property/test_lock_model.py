@@ -74,16 +74,16 @@ class LockMachine(RuleBasedStateMachine):
 
     @rule(owner=owners, other=st.integers(1, 4))
     def acquire_with_another_capacity(self, owner: str, other: int) -> None:
-        before = self.purged()
-        result = self.ask(Acquire("a", owner, 1000, True, 1, other)).result
+        before = self.promoted()
+        permits = min(self.permits[owner], other)
+        result = self.ask(Acquire("a", owner, 1000, True, permits, other)).result
         known = owner in {holder.owner for holder in before.holders}
-        if before.holders and before.capacity != other and not known:
+        if (before.holders or before.waiters) and before.capacity != other and not known:
             assert isinstance(result, Refused)
         if self.record.capacity != self.capacity:
             # It was idle and has a new capacity now: all that follow agree on it.
             self.capacity = other
             self.permits = {owner: min(number, other) for owner, number in self.permits.items()}
-            self.permits[owner] = 1
 
     @rule(index=st.integers(0, 20), ttl_ms=ttls, wrong=st.booleans(), renew=st.booleans())
     def extend(self, index: int, ttl_ms: int, wrong: bool, renew: bool) -> None:
@@ -169,9 +169,10 @@ class LockMachine(RuleBasedStateMachine):
             assert holder.fence > max(self.fences, default=0)
             assert self.wall_us <= holder.fence <= limits.FENCE_MAX
             self.fences.append(holder.fence)
-            place = self.arrivals.get(holder.owner, self.arrived)
+            # Whoever is not in the queue yet comes after all who are.
+            place = self.arrivals.get(holder.owner, self.arrived + 1)
             for waiter in done.record.waiters:
-                assert self.arrivals.get(waiter.owner, self.arrived) > place
+                assert self.arrivals.get(waiter.owner, self.arrived + 1) > place
         for waiter in done.record.waiters:
             if waiter.owner not in queue:
                 self.arrived += 1
@@ -303,5 +304,5 @@ class LockMachine(RuleBasedStateMachine):
         return (other, holder.fence) if other != holder.owner else (other, holder.fence + 1)
 
 
-LockMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+LockMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
 TestLockModel = LockMachine.TestCase

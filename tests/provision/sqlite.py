@@ -19,6 +19,11 @@ def _fresh(tmp: Path) -> str:
     return f"sqlite://{tmp}/store-{next(_numbers)}.db"
 
 
+def _fresh_participant(tmp: Path) -> str:
+    # A test that waits for a turn in vain shall not wait for long.
+    return f"{_fresh(tmp)}?wait_s=2"
+
+
 class SqliteDialect:
     """SQLite's own SQL, on a connection of the standard library."""
 
@@ -47,6 +52,6 @@ SQLITE = Backend(
     ),
     lock_url=_fresh,
     log_url=_fresh,
-    participant_url=_fresh,
+    participant_url=_fresh_participant,
     dialect=SqliteDialect(),
 )

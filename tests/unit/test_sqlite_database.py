@@ -157,10 +157,14 @@ def test_whatever_the_body_raises_rolls_back(
     path: str, opened: Opener, error: type[BaseException]
 ) -> None:
     database = opened()
-    with pytest.raises(error):
+
+    def fail() -> None:
         with database.write() as connection:
             connection.execute("INSERT INTO note VALUES ('half')")
             raise error
+
+    with pytest.raises(error):
+        fail()
     write(opened(), "whole")
     write(database, "again")
     assert notes(path) == ["whole", "again"]
@@ -168,10 +172,14 @@ def test_whatever_the_body_raises_rolls_back(
 
 def test_a_statement_that_fails_applies_nothing(path: str, opened: Opener) -> None:
     database = opened()
-    with pytest.raises(BackendUnavailable, match="nothing was applied"):
+
+    def fail() -> None:
         with database.write() as connection:
             connection.execute("INSERT INTO note VALUES ('half')")
             connection.execute("INSERT INTO absent VALUES (1)")
+
+    with pytest.raises(BackendUnavailable, match="nothing was applied"):
+        fail()
     write(database, "whole")
     assert notes(path) == ["whole"]
 

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple, Unpack
 
@@ -49,7 +50,7 @@ class Combiner(Generic[Item, Answer]):
 
     async def flush(self) -> None:
         """Carry what was deferred and has met no batch."""
-        if self._deferred:
+        while self._deferred:
             await self.submit_many(())
 
     async def submit(self, item: Item) -> Answer:
@@ -129,7 +130,8 @@ class Combiner(Generic[Item, Answer]):
 class Wait:
     """A waiter that threads can wake, and that can be waited on again and again."""
 
-    def __init__(self, ttl_ms: int) -> None:
+    def __init__(self, name: str, ttl_ms: int) -> None:
+        self.name = name
         self.ttl_ms = ttl_ms
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
@@ -174,7 +176,7 @@ class Scope:
         self._lost: Holding | None = None
         self._open = True
         for holding in holdings:
-            holding.on_lost(lambda holding=holding: self._tell(holding))  # type: ignore[misc]
+            holding.on_lost(partial(self._tell, holding), brief=True)
 
     def _tell(self, holding: Holding) -> None:
         try:
@@ -187,15 +189,20 @@ class Scope:
             self._lost = holding
             self._task.cancel()
 
-    def close(self, exc_type: type[BaseException] | None, exc: BaseException | None) -> None:
-        """Leave the scope; raises LockLost if its loss is what cancelled the body."""
+    def close(self, exc_type: type[BaseException] | None) -> LockLost | None:
+        """Leave the scope; returns the loss if that is what cancelled the body.
+
+        To be called before anything is awaited at the exit: a loss that is told later must
+        not cancel the release.
+        """
         self._open = False
         if self._lost is None:
-            return
+            return None
         # The cancellation was this scope's own, so it must not be seen further out.
         outer = self._task.uncancel() > self._cancelling
         if exc_type is asyncio.CancelledError and not outer:
-            raise LockLost(self._lost.message(self._lost.lost_reason)) from exc
+            return LockLost(self._lost.message(self._lost.lost_reason))
+        return None
 
 
 async def settle(

@@ -8,13 +8,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Generic, Protocol, TypeVar, TypeVarTuple, Unpack
+from typing import Final, Generic, Protocol, TypeVar, TypeVarTuple, Unpack
 
-from concordant.errors import OutcomeUnknown
+from concordant.errors import LockLost, OutcomeUnknown
 from concordant.session.holding import Holding
 from concordant.session.listener import Won
 
 _log = logging.getLogger("concordant.transactions")
+_DRAIN_S: Final = 0.002
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -25,15 +26,19 @@ Given = TypeVarTuple("Given")
 class _Asked(Generic[Item, Answer]):
     """What one thread asked, and the lock it sleeps on until it is answered or must lead."""
 
-    __slots__ = ("answers", "failure", "items", "leads", "woken")
+    __slots__ = ("answers", "failure", "items", "woken")
 
     def __init__(self, items: Sequence[Item]) -> None:
         self.items = items
         self.answers: list[Answer] | None = None
-        self.failure: BaseException | None = None
-        self.leads = False
+        self.failure: Exception | None = None
         self.woken = threading.Lock()
         self.woken.acquire()
+
+    @property
+    def done(self) -> bool:
+        """Whether it was answered, or will not be."""
+        return self.answers is not None or self.failure is not None
 
     def wake(self) -> None:
         """Let the thread look again; twice before it has looked is once."""
@@ -43,12 +48,25 @@ class _Asked(Generic[Item, Answer]):
             return
 
 
+class _Load(Generic[Item, Answer]):
+    """What one leader carries, and what became of it."""
+
+    __slots__ = ("answers", "asked", "extra", "failure")
+
+    def __init__(self) -> None:
+        self.asked: list[_Asked[Item, Answer]] = []
+        self.extra: list[Item] = []
+        self.answers: list[Answer] | None = None
+        self.failure: Exception | None = None
+
+
 class Combiner(Generic[Item, Answer]):
     """Carry what many threads ask in few round trips (flat combining).
 
     There is no thread of its own: a caller that finds a lane free leads, carrying what
-    others asked meanwhile, and hands the lead on in `finally`. If `apply` fails, every asker
-    of that batch gets the exception.
+    others asked meanwhile, and hands the lead on when it is done. If `apply` fails, every
+    asker of that batch gets the exception. A KeyboardInterrupt may strike the leader
+    anywhere, so every step can be taken a second time and nobody is left to sleep for ever.
     """
 
     def __init__(
@@ -62,7 +80,10 @@ class Combiner(Generic[Item, Answer]):
         self._batch_max = batch_max
         self._mutex = threading.Lock()
         self._pending: deque[_Asked[Item, Answer]] = deque()
-        self._leaders = 0
+        # Who has a lane. A set and no count beside flags, since the two could come apart:
+        # two leaders may want to hand on to the same heir, and an interruption may fall
+        # between the two writes.
+        self._leading: set[_Asked[Item, Answer]] = set()
         self._deferred: deque[Item] = deque()
 
     def defer(self, item: Item) -> None:
@@ -71,7 +92,7 @@ class Combiner(Generic[Item, Answer]):
 
     def flush(self) -> None:
         """Carry what was deferred and has met no batch."""
-        if self._deferred:
+        while self._deferred:
             self.submit_many(())
 
     def submit(self, item: Item) -> Answer:
@@ -84,85 +105,101 @@ class Combiner(Generic[Item, Answer]):
         try:
             with self._mutex:
                 self._pending.append(asked)
-                if self._leaders < self._lanes:
-                    self._leaders += 1
-                    asked.leads = True
-            while asked.answers is None and asked.failure is None:
-                if asked.leads:
+                if len(self._leading) < self._lanes:
+                    self._leading.add(asked)
+            while not asked.done:
+                if asked in self._leading:
                     self._lead(asked)
                 else:
                     asked.woken.acquire()
+            if asked in self._leading:  # another lane carried it while it was made the heir
+                self._hand_on(asked)
         except BaseException:
             self._leave(asked)
             raise
-        if asked.leads:  # another lane carried it while the lead was being handed over
-            self._hand_on(asked)
         if asked.failure is not None:
             raise asked.failure
         assert asked.answers is not None
         return asked.answers
 
     def drain(self) -> None:
-        """Wait until nothing is under way; callers wait for their own answers already."""
+        """Wait until nothing is under way."""
+        while self._leading:
+            time.sleep(_DRAIN_S)
 
     def _lead(self, asked: _Asked[Item, Answer]) -> None:
-        batch: list[_Asked[Item, Answer]] = []
-        extra: list[Item] = []
+        load: _Load[Item, Answer] = _Load()
         try:
-            with self._mutex:
-                batch = self._take()
-                items = [item for each in batch for item in each.items]
-                room = self._batch_max - len(items)
-                while self._deferred and len(extra) < room:
-                    extra.append(self._deferred.popleft())
-            if not batch:  # another lane has all of it
+            items = self._take(load)
+            if not load.asked:  # another lane has all of it
                 self._hand_on(asked)
                 return
-            answers = self._apply([*items, *extra])
-            start = 0
-            for each in batch:
-                each.answers = answers[start : start + len(each.items)]
-                start += len(each.items)
-        except BaseException as error:
-            self._deferred.extend(extra)
-            for each in batch:
-                if each.answers is None:
-                    each.failure = (
-                        error
-                        if isinstance(error, Exception)
-                        else OutcomeUnknown("the request was interrupted; ask again")
-                    )
-            if not isinstance(error, Exception):
-                raise
+            load.answers = self._apply(items)
+        except Exception as error:
+            load.failure = error
         finally:
-            for each in batch:
-                if each is not asked:
-                    each.wake()
-            if asked.answers is not None or asked.failure is not None:
-                self._hand_on(asked)
+            try:
+                self._land(asked, load)
+            except BaseException:
+                self._land(asked, load)
+                raise
 
-    def _take(self) -> list[_Asked[Item, Answer]]:
-        taken: list[_Asked[Item, Answer]] = []
-        size = 0
-        while self._pending and (
-            not taken or size + len(self._pending[0].items) <= self._batch_max
-        ):
-            taken.append(self._pending.popleft())
-            size += len(taken[-1].items)
-        return taken
+    def _take(self, load: _Load[Item, Answer]) -> list[Item]:
+        """Move what waits into the load, as much as makes a batch, and return its items."""
+        items: list[Item] = []
+        with self._mutex:
+            try:
+                while self._pending and (
+                    not load.asked or len(items) + len(self._pending[0].items) <= self._batch_max
+                ):
+                    # In the load before it leaves the queue: it must not get lost in between.
+                    load.asked.append(self._pending[0])
+                    self._pending.popleft()
+                    items.extend(load.asked[-1].items)
+                while load.asked and self._deferred and len(items) < self._batch_max:
+                    load.extra.append(self._deferred[0])
+                    self._deferred.popleft()
+                    items.append(load.extra[-1])
+            except BaseException:
+                if self._pending and self._pending[0] in load.asked:
+                    self._pending.popleft()
+                raise
+        return items
+
+    def _land(self, asked: _Asked[Item, Answer], load: _Load[Item, Answer]) -> None:
+        """Give out the answers, or the failure, and hand on the lead; harmless to repeat."""
+        if load.answers is None:
+            while load.extra:
+                self._deferred.append(load.extra[-1])
+                load.extra.pop()
+        start = 0
+        for each in load.asked:
+            if load.answers is not None:
+                each.answers = load.answers[start : start + len(each.items)]
+                start += len(each.items)
+            elif not each.done:
+                each.failure = load.failure or OutcomeUnknown(
+                    "the request was interrupted; ask again"
+                )
+            if each is not asked:
+                each.wake()
+        if asked.done:
+            self._hand_on(asked)
 
     def _hand_on(self, asked: _Asked[Item, Answer]) -> None:
-        """Give the lead to the first who waits, or the lane back."""
+        """Give the lead to the first who waits, or the lane back; harmless to repeat."""
         with self._mutex:
-            if not asked.leads:
+            if asked not in self._leading:
                 return
-            asked.leads = False
-            if self._pending:
-                heir = self._pending[0]
-                heir.leads = True
-                heir.wake()
-            else:
-                self._leaders -= 1
+            for heir in self._pending:
+                if heir in self._leading:
+                    heir.wake()  # again: an interruption may have come before its wake
+                    continue
+                if len(self._leading) <= self._lanes:
+                    self._leading.add(heir)
+                    heir.wake()
+                break
+            self._leading.discard(asked)
 
     def _leave(self, asked: _Asked[Item, Answer]) -> None:
         """Give up, as KeyboardInterrupt makes a thread do, without stranding the others."""
@@ -175,7 +212,8 @@ class Combiner(Generic[Item, Answer]):
 class Wait:
     """A waiter that threads can wake, and that can be waited on again and again."""
 
-    def __init__(self, ttl_ms: int) -> None:
+    def __init__(self, name: str, ttl_ms: int) -> None:
+        self.name = name
         self.ttl_ms = ttl_ms
         self._event = threading.Event()
         self._won: Won | None = None
@@ -200,8 +238,9 @@ class Scope:
     def __init__(self, holdings: Sequence[Holding]) -> None:
         """Take the leases that the body depends on."""
 
-    def close(self, exc_type: type[BaseException] | None, exc: BaseException | None) -> None:
-        """Leave the scope."""
+    def close(self, exc_type: type[BaseException] | None) -> LockLost | None:
+        """Leave the scope; the release tells whether the leases held to the end."""
+        return None
 
 
 def settle(action: Callable[[Unpack[Given]], Value], *given: *Given) -> Value:

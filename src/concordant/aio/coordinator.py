@@ -59,7 +59,10 @@ class AsyncCoordinator:
         self.executor = executor
         self._by_url: dict[str, AsyncParticipant] = {}
         self._given: list[AsyncParticipant] = []
-        self._running: set[str] = set()
+        # Not a set: of several threads `setdefault` lets exactly one win.
+        self._running: dict[str, object] = {}
+        self._spent: set[str] = set()
+        self._entered = False
         for each in participants:
             self._known(each)
         self.recoverer = AsyncRecoverer(self, on_recovered)
@@ -74,9 +77,8 @@ class AsyncCoordinator:
 
     def participant(self, url: str) -> AsyncParticipant:
         """Return this coordinator's participant for the URL, made on first use."""
-        if url not in self._by_url:
-            self._by_url[url] = registry.async_participant(url)
-        return self._by_url[url]
+        known = self._by_url.get(url)
+        return known or self._by_url.setdefault(url, registry.async_participant(url))
 
     def _known(self, each: str | AsyncParticipant) -> AsyncParticipant:
         if isinstance(each, str):
@@ -107,8 +109,9 @@ class AsyncCoordinator:
         """Return a global transaction over these databases, to be entered with `with`.
 
         `gid` names it (1 to 36 of ``[A-Za-z0-9._-]``; default a UUIDv7): one that was
-        decided before raises AlreadyDecided on entry, and nothing is done again. One
-        participant alone commits in one phase; a read-only one leaves before the decision.
+        decided before raises AlreadyDecided on entry, and nothing is done again. A read-only
+        participant leaves before the decision. One participant alone commits in one phase,
+        of which the log knows nothing, unless a gid is given.
         """
         if not 1 <= len(participants) <= BRANCHES_MAX:
             raise UsageError(f"a transaction has 1 to {BRANCHES_MAX} participants")
@@ -123,8 +126,10 @@ class AsyncCoordinator:
         """Return what was decided for the gid, or None: nothing is (or it was purged).
 
         While its coordinator lives, None may still become either; once it is dead and
-        recovery has passed, None means that it was rolled back.
+        recovery has passed, None means that it was rolled back (or had nothing to decide: it
+        was read-only, or of one participant without a gid given).
         """
+        self.ownership.check_usable()
         decision = await self.journal.decision(check_gid(gid))
         return None if decision is None else decision.outcome
 
@@ -132,14 +137,23 @@ class AsyncCoordinator:
         """Tell whether this very object is working on the gid now."""
         return gid in self._running
 
+    def all_running(self) -> frozenset[str]:
+        """Return the gids that this very object is working on now."""
+        return frozenset(self._running)
+
     async def _enter(self, gid: str, named: bool) -> None:
         self.ownership.check_usable()
-        if gid in self._running:
+        mine = object()
+        if self._running.setdefault(gid, mine) is not mine:
             raise UsageError(f"the gid {gid} is under way in this coordinator already")
-        self._running.add(gid)
         if not named:
             return
         try:
+            if gid in self._spent:
+                raise UsageError(
+                    f"an attempt under the gid {gid} lost a vote and was rolled back; a late "
+                    "prepare of it may still come, so retry under another gid"
+                )
             decision = await self.journal.decision(gid)
         except BaseException:
             self._leave(gid)
@@ -152,7 +166,10 @@ class AsyncCoordinator:
             )
 
     def _leave(self, gid: str) -> None:
-        self._running.discard(gid)
+        self._running.pop(gid, None)
+
+    def _spend(self, gid: str) -> None:
+        self._spent.add(gid)
 
     # --- recovery -------------------------------------------------------------------------
 
@@ -168,6 +185,7 @@ class AsyncCoordinator:
 
     async def purge(self, older_than_s: float = _KEEP_MS / 1000) -> int:
         """Forget finished decisions of that age; a gid that is forgotten may be used again."""
+        self.ownership.check_usable()
         purged = await self.journal.ask(Purge(round(older_than_s * 1000)), Purged)
         return purged.count
 
@@ -178,8 +196,15 @@ class AsyncCoordinator:
             _log.warning("recovery could not run, trying again: %s", error)
 
     async def __aenter__(self) -> AsyncCoordinator:
-        await call(self.ownership.start)
-        await self._recover_quietly()
+        if self._entered:
+            raise UsageError("a coordinator is entered once; make another one")
+        self._entered = True
+        try:
+            await settle(call, self.ownership.start)
+            await self._recover_quietly()
+        except BaseException:
+            await settle(self._close)
+            raise
         self._periodic.start()
         return self
 
@@ -196,7 +221,10 @@ class AsyncCoordinator:
             _log.warning("finished decisions will be looked at once more: %s", error)
         await call(self.ownership.stop)
         for participant in self.participants():
-            await participant.aclose()
+            try:
+                await participant.aclose()
+            except Exception as error:
+                _log.warning("closing %s failed: %s", participant.place, error)
         await self.journal.aclose()
 
     def __repr__(self) -> str:

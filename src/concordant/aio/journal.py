@@ -86,11 +86,11 @@ class AsyncJournal:
             page = await self.ask(Query(True, after, _PAGE), Listing)
             decisions |= {row.gid: row for row in page.decisions}
             records |= {row.gid: row for row in page.records}
-            # The kinds are paged apart: go on behind the one that got less far.
-            ends = [rows[-1].gid for rows in (page.decisions, page.records) if len(rows) == _PAGE]
-            if not ends:
+            # Both kinds together fill a page.
+            gids = {row.gid for row in page.decisions} | {row.gid for row in page.records}
+            if len(gids) < _PAGE:
                 return Listing(tuple(decisions.values()), tuple(records.values()))
-            after = min(ends)
+            after = max(gids)
 
     def finish_later(self, gid: str) -> None:
         """Mark the decision as obeyed with the next write; being late costs a look only."""

@@ -67,7 +67,7 @@ class AsyncLease:
         Raises LockLost if the lease was over before, OutcomeUnknown if no reply came: the
         release is then retried in the background, and the TTL ends it at the latest.
         """
-        await self._acquirer.release(self._holding)
+        await self._acquirer.release([self])
 
     def __repr__(self) -> str:
         state = "lost" if self.lost else "ended" if self._holding.ended else "held"

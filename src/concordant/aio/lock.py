@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Final
 
 from concordant._bridge.aio import Scope, Trace, current, settle
-from concordant.aio.acquiring import AsyncAcquirer, Wish
+from concordant.aio.acquiring import AsyncAcquirer
+from concordant.aio.attempt import Wish
 from concordant.aio.lease import AsyncLease
 from concordant.errors import ConcordantError, LockLost, OutcomeUnknown, UsageError
 from concordant.locking.limits import TTL_MAX_MS, TTL_MIN_MS
@@ -17,8 +18,9 @@ from concordant.locking.names import check_name
 
 _log = logging.getLogger("concordant.locks")
 
-# "As the lock object says": None means for ever.
-AS_GIVEN: Final = -1.0
+# "As the lock object says", since None means for ever. Told by its identity: no number that a
+# user passes is taken for it, and used as a number it would be refused.
+AS_GIVEN: Final = float("nan")
 
 
 def make_wish(name: str, ttl_s: float, timeout_s: float | None, note: str) -> Wish:
@@ -79,9 +81,9 @@ class AsyncLock:
         failure or a cancellation.
         """
         wish = self._wish
-        if timeout_s != AS_GIVEN:
+        if timeout_s is not AS_GIVEN:
             wish = replace(wish, timeout_s=check_timeout(timeout_s))
-        return AsyncLease(await self._acquirer.acquire(wish), self._acquirer)
+        return await self._acquirer.acquire(wish)
 
     async def __aenter__(self) -> AsyncLease:
         me = current()
@@ -95,19 +97,26 @@ class AsyncLock:
             entered.leases[0].check()
             entered.depth += 1
             return entered.leases[0]
-        lease = await self.acquire()
-        self._entered[me] = _Entered([lease], Scope([lease._holding]))
-        return lease
+        lease: AsyncLease | None = None
+        try:
+            lease = await self.acquire()
+            self._entered[me] = _Entered([lease], Scope([lease._holding]))
+            return lease
+        except BaseException:
+            if lease is not None:
+                self._entered.pop(me, None)
+                self._acquirer.abandon([lease])
+            raise
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: Trace
     ) -> None:
-        me = current()
+        me = whose(self._entered)
         entered = self._entered[me]
         entered.depth -= 1
         if entered.depth == 0:
             del self._entered[me]
-            await leave(entered.leases, entered.scope, self._acquirer, exc_type, exc)
+            await leave(entered, self._acquirer, exc_type, exc)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} ttl_s={self._wish.ttl_ms / 1000}>"
@@ -129,37 +138,43 @@ class AsyncLocks:
     async def acquire(self, timeout_s: float | None = AS_GIVEN) -> AsyncLeases:
         """Acquire all and return their leases; see AsyncLock.acquire for the errors."""
         limit_s = self._wishes[0].timeout_s
-        if timeout_s != AS_GIVEN:
+        if timeout_s is not AS_GIVEN:
             limit_s = check_timeout(timeout_s)
         clock = self._acquirer.clock
         end_ns = None if limit_s is None else clock.local_ns() + round(limit_s * 1e9)
-        holdings = await self._acquirer.try_all(self._wishes)
+        leases: list[AsyncLease] = []
         try:
-            for wish in self._wishes[len(holdings) :]:
+            leases += await self._acquirer.try_all(self._wishes)
+            for wish in self._wishes[len(leases) :]:
                 left_s = None
                 if end_ns is not None:
                     left_s = max(0, end_ns - clock.local_ns()) / 1e9
-                holdings.append(await self._acquirer.acquire(replace(wish, timeout_s=left_s)))
+                leases.append(await self._acquirer.acquire(replace(wish, timeout_s=left_s)))
+            return AsyncLeases(leases)
         except BaseException:
-            for holding in reversed(holdings):
-                await settle(give_back, AsyncLease(holding, self._acquirer))
+            await settle(give_back, leases, self._acquirer)
             raise
-        return AsyncLeases([AsyncLease(holding, self._acquirer) for holding in holdings])
 
     async def __aenter__(self) -> AsyncLeases:
         me = current()
         if me in self._entered:
             raise UsageError("these locks are held by this very task through this object")
-        leases = await self.acquire()
-        parts = list(leases.values())
-        self._entered[me] = _Entered(parts, Scope([lease._holding for lease in parts]))
-        return leases
+        parts: list[AsyncLease] = []
+        try:
+            leases = await self.acquire()
+            parts += leases.values()
+            self._entered[me] = _Entered(parts, Scope([lease._holding for lease in parts]))
+            return leases
+        except BaseException:
+            self._entered.pop(me, None)
+            self._acquirer.abandon(parts)
+            raise
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: Trace
     ) -> None:
-        entered = self._entered.pop(current())
-        await leave(entered.leases, entered.scope, self._acquirer, exc_type, exc)
+        entered = self._entered.pop(whose(self._entered))
+        await leave(entered, self._acquirer, exc_type, exc)
 
 
 class AsyncLeases(Mapping[str, AsyncLease]):
@@ -186,20 +201,30 @@ class AsyncLeases(Mapping[str, AsyncLease]):
         """Give all of them back, in one round trip; see AsyncLease.release."""
         leases = list(self._by_name.values())
         if leases:
-            await leases[0]._acquirer.release_all([lease._holding for lease in leases])
+            await leases[0]._acquirer.release(leases)
 
 
-async def give_back(lease: AsyncLease) -> None:
+async def give_back(leases: Sequence[AsyncLease], acquirer: AsyncAcquirer) -> None:
     """Release after a failure, which goes first: what fails here is logged."""
     try:
-        await lease.release()
+        await acquirer.release(leases)
     except ConcordantError as error:
         _log.warning("giving back after a failure: %s", error)
 
 
+def whose(entered: Mapping[int, _Entered]) -> int:
+    """Return whose body it is that ends now."""
+    me = current()
+    if me not in entered and len(entered) == 1:
+        # What begins in one task may be ended by another, as a generator of a test fixture is.
+        return next(iter(entered))
+    if me not in entered:
+        raise UsageError("leave a lock in the task that entered it, or use acquire and release")
+    return me
+
+
 async def leave(
-    leases: Sequence[AsyncLease],
-    scope: Scope,
+    entered: _Entered,
     acquirer: AsyncAcquirer,
     exc_type: type[BaseException] | None,
     exc: BaseException | None,
@@ -207,12 +232,18 @@ async def leave(
     """Leave a body: release, and tell the loss unless the body raised something itself."""
     lost: LockLost | None = None
     try:
-        await acquirer.release_all([lease._holding for lease in leases])
+        # First: a loss that is told during the release must not cancel it.
+        cause = entered.scope.close(exc_type)
+        await acquirer.release(entered.leases)
     except LockLost as error:
         lost = error
     except OutcomeUnknown as error:
         # The body ran under a valid lease, and the release is retried in the background.
         _log.warning("%s", error)
-    scope.close(exc_type, exc)
+    except BaseException:
+        acquirer.abandon(entered.leases)
+        raise
+    if cause is not None:
+        raise cause from exc
     if lost is not None and exc is None:
         raise lost

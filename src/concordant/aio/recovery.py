@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from concordant.drivers.base import AsyncParticipant, InDoubt
 from concordant.transactions.names import BranchId
-from concordant.transactions.operations import Decide, Decision, Finish, Finished
+from concordant.transactions.operations import BranchRef, Decide, Decision, Finish, Finished
 from concordant.transactions.recovery import Verdict, judge, weigh
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Doubt:
     place: str
     age_s: float
     owner: str
-    verdict: Verdict
+    verdict: Verdict | Literal["heuristic"]
     evidence: str
 
 
@@ -71,17 +71,21 @@ class AsyncRecoverer:
         for found in await self.find():
             if found.verdict in ("commit", "abort", "undecided"):
                 count += await self._guarded(self._settle_branch, found)
+        # First, so that what this process has finished is not looked at once more.
+        await self._coordinator.journal.flush()
         for decision in (await self._coordinator.journal.unfinished()).decisions:
             if decision.outcome == "commit" and decision.state == "deciding":
                 count += await self._guarded(self._settle_decision, decision)
             elif decision.state == "deciding":
                 # A decision to abort covers no branch by name; the scan above finds them.
                 await self._guarded(self._forget_abort, decision)
-        await self._coordinator.journal.flush()
         return count
 
     async def find(self) -> list[_Found]:
         """Return every prepared branch at the known participants, judged."""
+        # What is under way when its branches are listed is left alone for this pass, though
+        # it may have ended since.
+        running = self._coordinator.all_running()
         listed: list[tuple[AsyncParticipant, InDoubt, BranchId | None]] = []
         for participant in self._coordinator.participants():
             try:
@@ -110,7 +114,10 @@ class AsyncRecoverer:
                     branch.branch,
                     self._coordinator.ownership.log_id,
                     parsed is not None
-                    and self._lives(parsed.owner, parsed.epoch, parsed.gid, alive),
+                    and (
+                        self._lives(parsed.owner, parsed.epoch, parsed.gid, alive)
+                        or (parsed.owner == self._owner and parsed.gid in running)
+                    ),
                     decisions.get(parsed.gid) if parsed is not None else None,
                 ),
             )
@@ -133,23 +140,33 @@ class AsyncRecoverer:
         ]
         listed = {doubt.branch for doubt in doubts}
         for decision in (await self._coordinator.journal.unfinished()).decisions:
+            heuristic = decision.state == "heuristic"
+            branches = [
+                (ref.branch, ref.place) for ref in decision.branches if ref.branch not in listed
+            ]
+            # An abort names no branches, so its evidence stands alone.
+            if heuristic and not decision.branches:
+                branches = [("", "")]
             doubts += [
                 Doubt(
                     decision.gid,
-                    ref.branch,
-                    ref.place,
+                    branch,
+                    place,
                     decision.age_ms / 1000,
                     f"{decision.owner}-{decision.epoch}",
-                    "commit" if decision.outcome == "commit" else "abort",
+                    "heuristic" if heuristic else decision.outcome,
                     decision.evidence or f"decided {decision.outcome}, not yet obeyed everywhere",
                 )
-                for ref in decision.branches
-                if ref.branch not in listed
+                for branch, place in branches
             ]
         return doubts
 
+    @property
+    def _owner(self) -> str:
+        return self._coordinator.ownership.owner
+
     def _lives(self, owner: str, epoch: int, gid: str, alive: frozenset[tuple[str, int]]) -> bool:
-        if owner == self._coordinator.ownership.owner:
+        if owner == self._owner:
             # What this very process no longer runs was left behind by an error.
             return self._coordinator.running(gid)
         return (owner, epoch) in alive
@@ -166,12 +183,9 @@ class AsyncRecoverer:
         parsed, name = found.parsed, found.branch.branch
         verdict = found.verdict
         if verdict == "undecided":
+            decide = Decide(parsed.gid, "abort", parsed.owner, parsed.epoch)
             stands = await self._execute(
-                "undecided",
-                Decide(parsed.gid, "abort", parsed.owner, parsed.epoch),
-                lambda: self._coordinator.journal.decide(
-                    Decide(parsed.gid, "abort", parsed.owner, parsed.epoch)
-                ),
+                verdict, decide, lambda: self._coordinator.journal.decide(decide)
             )
             verdict = judge(parsed, name, parsed.log_id, False, stands)
         commit = verdict == "commit"
@@ -200,7 +214,7 @@ class AsyncRecoverer:
             if participant is None:
                 answers[ref.branch] = "unreached"
                 continue
-            answers[ref.branch] = await self._resolve_ref(participant, ref.branch)
+            answers[ref.branch] = await self._resolve_ref(participant, ref)
             if answers[ref.branch] == "done":
                 self._tell(decision.gid, ref.branch, ref.place, "commit", decision.owner)
         obeyed = weigh(answers)
@@ -208,32 +222,32 @@ class AsyncRecoverer:
             await self._mark_heuristic(decision.gid, obeyed.evidence)
             self._tell(decision.gid, "", "", "heuristic", decision.owner)
         elif obeyed.finished:
-            await self._execute(
-                "commit",
-                Finish(decision.gid),
-                lambda: journal.ask(Finish(decision.gid), Finished),
-            )
+            await self._finish("commit", Finish(decision.gid))
         return sum(answer == "done" for answer in answers.values())
 
     async def _resolve_ref(
-        self, participant: AsyncParticipant, branch: str
+        self, participant: AsyncParticipant, ref: BranchRef
     ) -> Literal["done", "already", "missing", "unreached"]:
         try:
             resolution: Literal["done", "already", "missing"] = await self._execute(
-                "commit", branch, lambda: participant.resolve(branch, True)
+                "commit", ref, lambda: participant.resolve(ref.branch, True)
             )
         except Exception as error:
-            _log.warning("recovery cannot commit %s: %s", branch, error)
+            _log.warning("recovery cannot commit %s: %s", ref.branch, error)
             return "unreached"
         return resolution
 
     async def _forget_abort(self, decision: Decision) -> int:
-        await self._coordinator.journal.ask(Finish(decision.gid), Finished)
+        await self._finish("abort", Finish(decision.gid))
         return 0
 
     async def _mark_heuristic(self, gid: str, evidence: str) -> None:
         _log.error("heuristic outcome of %s: %s", gid, evidence)
-        await self._coordinator.journal.ask(Finish(gid, True, evidence), Finished)
+        await self._finish("heuristic", Finish(gid, True, evidence))
+
+    async def _finish(self, state: str, finish: Finish) -> None:
+        journal = self._coordinator.journal
+        await self._execute(state, finish, lambda: journal.ask(finish, Finished))
 
     async def _execute(self, state: str, command: object, action: Any) -> Any:
         return await self._coordinator.executor("recovery", state, command, action)

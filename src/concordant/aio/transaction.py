@@ -15,9 +15,10 @@ from concordant.errors import (
     HeuristicOutcome,
     OutcomeUnknown,
     TransactionAborted,
+    UsageError,
 )
 from concordant.transactions.names import BranchId
-from concordant.transactions.operations import BranchRef, Decide, Finish, Finished
+from concordant.transactions.operations import BranchRef, Decide, Finish, Finished, Outcome
 from concordant.transactions.twophase import (
     Abandon,
     Abandoned,
@@ -81,6 +82,7 @@ class AsyncTransaction:
         self._cause: Exception | None = None
         self._reason = ""
         self._decided_elsewhere = ""
+        self._outcome: Outcome = "abort"
 
     @property
     def state(self) -> str:
@@ -88,6 +90,8 @@ class AsyncTransaction:
         return self._machine.state
 
     async def __aenter__(self) -> tuple[Any, ...]:
+        if self._epoch:
+            raise UsageError("a transaction is entered once; ask the coordinator for another")
         await self._coordinator._enter(self.gid, self._named)
         try:
             return await self._begin()
@@ -99,6 +103,9 @@ class AsyncTransaction:
         ownership = self._coordinator.ownership
         self._epoch = ownership.epoch
         resources = [await each.resource() for each in self._participants]
+        if len(set(resources)) != len(resources):
+            places = ", ".join(each.place for each in self._participants)
+            raise UsageError(f"two of these are one and the same database: {places}")
         # One canonical order for everybody, since a branch may hold its database from here.
         order = sorted(range(len(resources)), key=lambda i: resources[i])
         by_position: dict[int, AsyncBranch] = {}
@@ -117,7 +124,8 @@ class AsyncTransaction:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: Trace
     ) -> None:
         try:
-            await settle(self._drive, BodyDone() if exc is None else BodyFailed())
+            done = BodyDone(recorded=self._named)
+            await settle(self._drive, done if exc is None else BodyFailed())
         except BaseException:
             await settle(self._give_up)
             raise
@@ -179,8 +187,8 @@ class AsyncTransaction:
                 return Abandoned(index)
             case CommitOnePhase(index):
                 return await self._commit_one_phase(index, command)
-            case WriteFinish(heuristic):
-                await self._finish(command, heuristic)
+            case WriteFinish():
+                await self._finish(command)
         return None
 
     async def _execute(self, command: Command, action: Any) -> Any:
@@ -195,6 +203,11 @@ class AsyncTransaction:
             vote: Vote = await self._execute(command, self._branches[index].prepare)
         except Exception as error:
             self._note(f"no vote from {self._refs[index].place}", error)
+            # A prepare that is still on its way may come after the rollback. Recovery deals
+            # with that, as long as no later attempt has a branch of the same name.
+            if self._named:
+                self._coordinator._spend(self.gid)
+            await self._branches[index].abandon()
             return VoteUnknown(index)
         if vote.kind == "refused":
             self._reason = f"{self._refs[index].place} refused to prepare: {vote.reason}"
@@ -210,9 +223,10 @@ class AsyncTransaction:
             self._note("the transaction log did not answer", error)
             return DecisionUnknown()
         if stands.outcome == "commit" and stands.branches == refs:
+            self._outcome = "commit"
             return Decided("commit")
-        # Somebody else decided: a recoverer (abort), or another attempt under this gid.
-        if stands.outcome == "commit" or stands.owner == owner:
+        # A recoverer decided about this very attempt, or somebody about another one.
+        if stands.outcome == "commit" or (stands.owner, stands.epoch) != (owner, self._epoch):
             self._decided_elsewhere = stands.outcome
         self._reason = "a recoverer took this coordinator for dead and decided abort"
         return Decided("abort")
@@ -248,20 +262,30 @@ class AsyncTransaction:
                 await pause(pause_s)
         return OnePhase("unknown")
 
-    async def _finish(self, command: WriteFinish, heuristic: bool) -> None:
-        if not heuristic:
-            self._coordinator.journal.finish_later(self.gid)
-            return
-        gone = ", ".join(self._refs[i].branch for i in self._machine.having("gone"))
-        finish = Finish(
-            self.gid, True, f"decided commit, but {gone} had not been prepared any more"
-        )
+    async def _finish(self, command: WriteFinish) -> None:
         try:
             await self._execute(
-                command, lambda: self._coordinator.journal.ask_patiently(finish, Finished)
+                command, self._keep_heuristic if command.heuristic else self._finish_later
             )
         except Exception as error:
-            _log.error("%s is heuristic, and the log did not take it: %s", self.gid, error)
+            level = logging.ERROR if command.heuristic else logging.WARNING
+            _log.log(level, "the log did not take how %s ended: %s", self.gid, error)
+
+    async def _finish_later(self) -> None:
+        self._coordinator.journal.finish_later(self.gid)
+
+    async def _keep_heuristic(self) -> None:
+        """Have it listed until a person has looked at it."""
+        journal = self._coordinator.journal
+        gone = ", ".join(self._refs[i].branch for i in self._machine.having("gone"))
+        if self._outcome == "commit":
+            evidence = f"decided commit, but {gone} had not been prepared any more"
+        else:
+            # An abort leaves nothing in the log by itself.
+            evidence = f"decided abort, but {gone} has committed"
+            owner = self._coordinator.ownership.owner
+            await journal.decide(Decide(self.gid, "abort", owner, self._epoch))
+        await journal.ask_patiently(Finish(self.gid, True, evidence), Finished)
 
     async def _give_up(self) -> None:
         """Leave after an interruption: what is not prepared ends now, recovery does the rest."""

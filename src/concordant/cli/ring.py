@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from concordant.cli.options import Settings, output_options, pass_settings
 from concordant.errors import UsageError
 from concordant.placement import HashRing, Node
 from concordant.placement.points import point_count
@@ -34,18 +35,11 @@ def _ring_options(command: Command) -> Command:
         metavar="FILE",
         help="A ring as JSON, as HashRing.to_json() writes it.",
     )
-    output = click.option(
-        "-o",
-        "--output",
-        type=click.Choice(["text", "json"]),
-        default="text",
-        show_default=True,
-        help="json puts JSON alone on stdout.",
-    )
-    return node(ring_file(output(command)))
+    return node(ring_file(output_options(command)))
 
 
 @click.group()
+@output_options
 def ring() -> None:
     """Tell which node owns a key."""
 
@@ -53,13 +47,14 @@ def ring() -> None:
 @ring.command()
 @click.argument("keys", nargs=-1)
 @_ring_options
+@pass_settings
 def locate(
-    keys: tuple[str, ...], specs: tuple[str, ...], ring_file: Path | None, output: str
+    settings: Settings, keys: tuple[str, ...], specs: tuple[str, ...], ring_file: Path | None
 ) -> None:
     """Print the owner of each of KEYS, or of each line of stdin if there are none."""
     placed = _ring_from(specs, ring_file)
     located = ((key, placed.node(key).id) for key in (keys or _keys_from_stdin()))
-    if output == "json":
+    if settings.as_json:
         rows = [{"key": key, "node": node_id} for key, node_id in located]
         click.echo(json.dumps({"fingerprint": placed.fingerprint(), "keys": rows}))
         return
@@ -69,7 +64,8 @@ def locate(
 
 @ring.command()
 @_ring_options
-def show(specs: tuple[str, ...], ring_file: Path | None, output: str) -> None:
+@pass_settings
+def show(settings: Settings, specs: tuple[str, ...], ring_file: Path | None) -> None:
     """Print the nodes of a ring with the exact share of keys that each owns."""
     placed = _ring_from(specs, ring_file)
     owned = shares(placed)
@@ -84,7 +80,7 @@ def show(specs: tuple[str, ...], ring_file: Path | None, output: str) -> None:
         for node in placed
     ]
     about = {"fingerprint": placed.fingerprint(), "epoch": placed.epoch, "points": placed.points}
-    if output == "json":
+    if settings.as_json:
         click.echo(json.dumps({**about, "nodes": rows}))
         return
     for name, value in about.items():

@@ -9,30 +9,43 @@ from concordant.errors import UsageError
 from concordant.locking import limits
 from concordant.locking.model import LockRecord, Moment, decide, validate
 from concordant.locking.names import check_name
-from concordant.locking.operations import Hint, Operation, Result
+from concordant.locking.operations import Hint, Operation, Refused, Result
 
 _NEW: Final = LockRecord()
 
 
-def check(batch: Sequence[Operation]) -> None:
-    """Raise UsageError if the batch is too long or an item malformed, before any is applied."""
+def check_size(batch: Sequence[Operation]) -> None:
+    """Raise UsageError if the batch has more items than a port takes."""
     if len(batch) > limits.BATCH_MAX:
         raise UsageError(f"a batch has at most {limits.BATCH_MAX} items, this one {len(batch)}")
-    for operation in batch:
+
+
+def refusal(operation: Operation) -> Refused | None:
+    """Return why the operation is malformed, or None if it may be applied."""
+    try:
         check_name(operation.name)
         validate(operation)
+    except UsageError as error:
+        return Refused(str(error))
+    return None
 
 
 def run(
-    records: MutableMapping[str, LockRecord], batch: Sequence[Operation], moment: Moment
+    records: MutableMapping[str, LockRecord],
+    batch: Sequence[Operation],
+    refusals: Sequence[Refused | None],
+    moment: Moment,
 ) -> tuple[list[Result], list[Hint]]:
-    """Apply a checked batch in order to the records, at one moment.
+    """Apply the batch in order to the records, at one moment, but for what is refused.
 
     Replaces what changed in `records`, where a missing name is a lock never used.
     """
     results: list[Result] = []
     hints: list[Hint] = []
-    for operation in batch:
+    for operation, refused in zip(batch, refusals, strict=True):
+        if refused is not None:
+            results.append(refused)
+            continue
         before = records.get(operation.name, _NEW)
         decision = decide(before, operation, moment)
         if decision.record is not before:
@@ -42,15 +55,18 @@ def run(
     return results, hints
 
 
-def busy_until_us(record: LockRecord) -> int:
-    """Return until when somebody holds the lock or waits for it, if nothing more is asked."""
-    return max(
-        max((holder.expires_us for holder in record.holders), default=0),
-        max((waiter.expires_us for waiter in record.waiters), default=0),
-    )
+def horizons_us(record: LockRecord) -> tuple[int, int]:
+    """Return when the lock comes to rest if nothing more is asked of it.
 
-
-def quiet_from_us(record: LockRecord) -> int:
-    """Return from when only the fence is left to remember, if nothing more is asked."""
-    stones = max((stone.expires_us for stone in record.tombstones), default=0)
-    return max(busy_until_us(record), stones)
+    First, until when somebody holds it or waits for it; second, from when only its fence is
+    left to remember, which tombstones may put later.
+    """
+    busy_us = 0
+    for one in (*record.holders, *record.waiters):
+        if one.expires_us > busy_us:
+            busy_us = one.expires_us
+    quiet_us = busy_us
+    for stone in record.tombstones:
+        if stone.expires_us > quiet_us:
+            quiet_us = stone.expires_us
+    return busy_us, quiet_us

@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from concordant.clock import Clock
@@ -26,6 +27,7 @@ class Holding:
     """
 
     __slots__ = (
+        "_brief",
         "_callbacks",
         "_clock",
         "_lock",
@@ -37,6 +39,7 @@ class Holding:
         "name",
         "owner",
         "renew_ns",
+        "stray",
         "ttl_ms",
     )
 
@@ -49,9 +52,13 @@ class Holding:
         self.ttl_ms = ttl_ms
         self.lost_reason = ""
         self.ended = False
+        # Whether an Acquire of this owner went unanswered and may still reach the store: after
+        # the release it would take the lock for somebody who is gone.
+        self.stray = False
         self._clock = clock
         self._pid = os.getpid()
         self._callbacks: list[Callable[[], None]] = []
+        self._brief: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self.deadline_ns = 0
         self.renew_ns = 0
@@ -97,24 +104,29 @@ class Holding:
             return "its time passed without a renewal"
         return ""
 
-    def on_lost(self, callback: Callable[[], None]) -> None:
-        """Call back once when the lease is lost, from another thread; at once if it was."""
+    def on_lost(self, callback: Callable[[], None], brief: bool = False) -> None:
+        """Call back once when the lease is lost, from another thread; at once if it was.
+
+        A `brief` callback never blocks, so it may be called by the thread that keeps leases.
+        """
         with self._lock:
             if not self.lost_reason:
-                self._callbacks.append(callback)
+                (self._brief if brief else self._callbacks).append(callback)
                 return
         self._call(callback)
 
-    def mark_lost(self, reason: str) -> None:
-        """End the lease as lost and tell everybody who asked; only the first time counts."""
+    def mark_lost(self, reason: str) -> list[Callable[[], None]]:
+        """End the lease as lost, and return what is left to be called; only the first counts."""
         with self._lock:
             if self.ended or self.lost_reason:
-                return
+                return []
             self.lost_reason = reason
+            brief, self._brief = self._brief, []
             callbacks, self._callbacks = self._callbacks, []
         _log.warning("%s", self.message(reason))
-        for callback in callbacks:
+        for callback in brief:
             self._call(callback)
+        return [partial(self._call, callback) for callback in callbacks]
 
     def end(self) -> bool:
         """Stop watching before a release; False if it had ended or was lost already."""
@@ -123,6 +135,7 @@ class Holding:
                 return False
             self.ended = True
             self._callbacks.clear()
+            self._brief.clear()
             return True
 
     def _call(self, callback: Callable[[], None]) -> None:

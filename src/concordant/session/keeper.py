@@ -38,7 +38,7 @@ class Keeper:
         self._leftovers: dict[str, tuple[Cancel, int]] = {}
         self._wake_ns = _NEVER_NS
         self._closed = False
-        self._threads: list[threading.Thread] = []
+        self._threads: dict[str, threading.Thread] = {}
         self._work: queue.SimpleQueue[list[Operation] | None] = queue.SimpleQueue()
 
     def keep(self, holding: Holding) -> None:
@@ -47,10 +47,10 @@ class Keeper:
             self._holdings[holding.owner] = holding
             self._attend(holding.renew_ns)
 
-    def drop(self, holding: Holding) -> None:
-        """Stop renewing the lease."""
+    def drop(self, owner: str) -> None:
+        """Stop renewing the owner's lease."""
         with self._changed:
-            self._holdings.pop(holding.owner, None)
+            self._holdings.pop(owner, None)
 
     def holdings(self) -> list[Holding]:
         """Return the leases that are kept now."""
@@ -69,17 +69,20 @@ class Keeper:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-            threads = list(self._threads)
+            threads = list(self._threads.values())
         for thread in threads:
             thread.join(timeout_s)
 
     def _attend(self, at_ns: int) -> None:
         """Make sure that the watching thread looks no later than this; holds the lock."""
-        if not self._threads and not self._closed:
-            for target, name in ((self._watch, "watch"), (self._carry, "renew")):
-                thread = threading.Thread(target=target, name=f"concordant-{name}", daemon=True)
-                self._threads.append(thread)
-                thread.start()
+        if len(self._threads) < 2 and not self._closed:
+            for name, target in (("watch", self._watch), ("renew", self._carry)):
+                if name not in self._threads:
+                    thread = threading.Thread(target=target, name=f"concordant-{name}", daemon=True)
+                    # Started before it is counted: a KeyboardInterrupt in between makes a second
+                    # one at the next call, which is harmless; none at all would lose every lease.
+                    thread.start()
+                    self._threads[name] = thread
         if at_ns < self._wake_ns:
             self._wake_ns = at_ns
             self._changed.notify_all()
@@ -95,17 +98,18 @@ class Keeper:
                     self._changed.wait(min(pause_ns / 1e9, 5.0))
                     if self._clock.local_ns() < self._wake_ns and not self._closed:
                         continue
-                if self._closed:
-                    work = [cancel for cancel, _ in self._leftovers.values()]
-                    self._work.put(list(work) if work else None)
-                    if work:
-                        self._work.put(None)
-                    return
-                due, lost = self._due(self._clock.local_ns())
-            for holding in lost:
-                holding.mark_lost("its time passed without a renewal")
+                closed = self._closed
+                if closed:
+                    due: list[Operation] = [cancel for cancel, _ in self._leftovers.values()]
+                    lost: list[Holding] = []
+                else:
+                    due, lost = self._due(self._clock.local_ns())
+            self._tell(lost, "its time passed without a renewal")
             for start in range(0, len(due), BATCH_MAX):
                 self._work.put(due[start : start + BATCH_MAX])
+            if closed:
+                self._work.put(None)
+                return
 
     def _due(self, now_ns: int) -> tuple[list[Operation], list[Holding]]:
         due: list[Operation] = []
@@ -157,7 +161,10 @@ class Keeper:
                 assert isinstance(operation, Renew | Cancel)
                 owner = operation.owner
                 self._renewing.discard(owner)
-                if result is None:
+                if isinstance(operation, Renew) and owner in self._leftovers:
+                    # Its cancellation came meanwhile, and has waited for this answer.
+                    self._attend(self._clock.local_ns())
+                elif result is None:
                     self._again(owner, sent_ns)
                 elif isinstance(operation, Cancel):
                     self._leftovers.pop(owner, None)
@@ -168,8 +175,19 @@ class Keeper:
                         lost.append(holding)
                         del self._holdings[owner]
                     self._attend(holding.renew_ns)
-        for holding in lost:
-            holding.mark_lost("the store no longer has it (it expired or was broken)")
+        self._tell(lost, "the store no longer has it (it expired or was broken)")
+
+    def _tell(self, lost: Sequence[Holding], reason: str) -> None:
+        callbacks = [callback for holding in lost for callback in holding.mark_lost(reason)]
+        if not callbacks:
+            return
+        try:
+            # In a thread of their own: one that blocks must not hold up the other leases.
+            threading.Thread(
+                target=_call_all, args=(callbacks,), name="concordant-lost", daemon=True
+            ).start()
+        except RuntimeError:  # no more threads to be had, but the news must get through
+            _call_all(callbacks)
 
     def _again(self, owner: str, sent_ns: int) -> None:
         again_ns = self._clock.local_ns() + _RETRY_NS
@@ -179,3 +197,8 @@ class Keeper:
             holding.renew_ns = max(again_ns, self._clock.local_ns() + 5_000_000)
             again_ns = holding.renew_ns
         self._attend(again_ns)
+
+
+def _call_all(callbacks: Sequence[Callable[[], None]]) -> None:
+    for callback in callbacks:
+        callback()

@@ -18,6 +18,7 @@ from concordant.session.keeper import Apply
 _log = logging.getLogger("concordant.locks")
 _IDLE_S: Final = 5.0
 _REOPEN_S: Final = 0.2
+_LASTING_NS: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Won:
 class Wakeable(Protocol):
     """Somebody who waits for a lock."""
 
+    name: str
     ttl_ms: int
 
     def wake(self, won: Won | None) -> None:
@@ -48,6 +50,7 @@ class Listener:
         self._mutex = threading.Lock()
         self._waits: dict[str, Wakeable] = {}
         self._stream: HintStream | None = None
+        self._opened_ns = 0
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
 
@@ -62,8 +65,11 @@ class Listener:
             if self._thread is not None or self._closed.is_set():
                 return
             self._stream = self._open_stream()
-            self._thread = threading.Thread(target=self._run, name="concordant-hints", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="concordant-hints", daemon=True)
+            # Started before it is counted: a KeyboardInterrupt in between makes a second one at
+            # the next call, which is harmless.
+            thread.start()
+            self._thread = thread
 
     def expect(self, owner: str, wait: Wakeable) -> None:
         """Deliver what comes for this owner; call it before the owner asks to wait."""
@@ -80,6 +86,10 @@ class Listener:
             return False
         wait.wake(won)
         return True
+
+    def waits(self) -> list[tuple[str, Wakeable]]:
+        """Return who waits now, by owner."""
+        return list(self._waits.items())
 
     def wake_all(self) -> None:
         """Make every waiter ask again."""
@@ -113,14 +123,19 @@ class Listener:
                 _log.log(level, "the hint channel broke, opening another: %s", error)
                 self._stream = None
                 stream.close()
+                if self._clock.local_ns() - self._opened_ns < _LASTING_NS:
+                    self._closed.wait(_REOPEN_S)  # one that breaks again and again
 
     def _reopen(self) -> None:
         try:
             stream = self._open_stream()
-        except ConcordantError:
+        except Exception as error:
+            # Whatever it is: without this thread, waiters would never be told anything again.
+            _log.info("the hint channel cannot be opened, trying again: %s", error)
             self._closed.wait(_REOPEN_S)
             return
         with self._mutex:
+            self._opened_ns = self._clock.local_ns()
             self._stream = stream
         if self._closed.is_set():
             stream.close()

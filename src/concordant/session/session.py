@@ -48,11 +48,16 @@ class Session:
     def _apply(self, batch: Sequence[Operation]) -> list[Result]:
         return self._own_store().apply(batch)
 
+    @property
+    def foreign(self) -> bool:
+        """Whether this is a forked child, where all of it belongs to the parent."""
+        return self._pid != os.getpid()
+
     def check_usable(self) -> None:
         """Raise UsageError after close, or in a forked child."""
         if self._closed:
             raise UsageError("the client is closed; open another one")
-        if self._pid != os.getpid():
+        if self.foreign:
             raise UsageError("the client was made before a fork; make one in this process")
 
     def new_owner(self) -> str:
@@ -90,31 +95,44 @@ class Session:
     # --- holding --------------------------------------------------------------------------
 
     def hold(self, name: str, owner: str, won: Won, ttl_ms: int) -> Holding:
-        """Start to keep a lease that was granted."""
+        """Start to keep a lease that was granted; UsageError if the client was closed."""
+        self.check_usable()
         holding = Holding(name, owner, won.fence, ttl_ms, won.sent_ns, self.clock)
         self._keeper.keep(holding)
         return holding
 
     def let_go(self, holding: Holding) -> bool:
         """Stop keeping a lease before its release; False if it is over already."""
-        self._keeper.drop(holding)
+        self._keeper.drop(holding.owner)
         return holding.end()
+
+    def give_up(self, owner: str) -> None:
+        """Stop waiting for the owner and keeping its lease, whichever it had come to."""
+        self._listener.forget(owner)
+        self._keeper.drop(owner)
 
     def still_held(self) -> list[Holding]:
         """Return the leases that nobody has released; none in a forked child."""
-        return self._keeper.holdings() if self._pid == os.getpid() else []
+        return [] if self.foreign else self._keeper.holdings()
 
     def cancel_later(self, cancel: Cancel, ttl_ms: int) -> None:
         """Cancel an owner from the background; after its TTL the store does so itself."""
-        self._keeper.cancel_later(cancel, max(ttl_ms, 60_000) * 1_000_000)
+        if not self.foreign:  # a child must not give back what its parent holds
+            self._keeper.cancel_later(cancel, max(ttl_ms, 60_000) * 1_000_000)
 
     def close(self) -> None:
-        """End the threads, bounded in time, and give the connections back."""
+        """End the threads, bounded in time, and give the connections back.
+
+        Who still waits is taken out of the queue and finds the client closed.
+        """
         if self._closed:
             return
         self._closed = True
-        if self._pid != os.getpid():
+        if self.foreign:
             return
+        for owner, wait in self._listener.waits():
+            self.cancel_later(Cancel(wait.name, owner, late=True), wait.ttl_ms)
+        self._listener.wake_all()
         self._listener.close(_CLOSE_S)
         self._keeper.close(_CLOSE_S)
         with self._mutex:

@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from concordant._bridge.sync import Combiner, Trace, call
+from concordant._bridge.sync import Combiner, Trace, call, settle
 from concordant.clock import SYSTEM_CLOCK, Clock
 from concordant.drivers import registry
 from concordant.drivers.urls import mask
 from concordant.errors import ConcordantError, UsageError
+from concordant.locking.limits import BATCH_MAX
 from concordant.locking.names import check_name
 from concordant.locking.operations import Break, Broken, Inspect, Operation, Result, View
 from concordant.session.session import Session
@@ -75,6 +76,8 @@ class Client:
             raise UsageError("locks() takes a list of at least one name")
         if len(set(chosen)) != len(chosen):
             raise UsageError("locks() takes each name once")
+        if len(chosen) > BATCH_MAX:
+            raise UsageError(f"locks() takes up to {BATCH_MAX} names, not {len(chosen)}")
         wishes = [make_wish(name, ttl_s, timeout_s, note) for name in chosen]
         return Locks(wishes, self._acquirer)
 
@@ -109,15 +112,21 @@ class Client:
         return self._combiner.submit(operation)
 
     def close(self) -> None:
-        """Release what is still held, end the threads and close the connections."""
-        held = self._session.still_held()
-        if held:
-            try:
-                self._acquirer.release_all(held)
-            except ConcordantError:
-                pass  # whoever holds it was told, and the TTL ends it
-        self._combiner.drain()
+        """Release what is still held, end the threads and close the connections.
+
+        Whoever still waits for a lock gets UsageError. Does nothing in a forked child, where
+        all of it belongs to the parent.
+        """
+        if not self._session.foreign:
+            settle(self._close)
+
+    def _close(self) -> None:
+        try:
+            self._acquirer.release_held()
+        except ConcordantError:
+            pass  # whoever holds it was told, and the TTL ends it
         call(self._session.close)
+        self._combiner.drain()
         self._store.close()
 
     def __enter__(self) -> Client:

@@ -60,7 +60,10 @@ class Coordinator:
         self.executor = executor
         self._by_url: dict[str, Participant] = {}
         self._given: list[Participant] = []
-        self._running: set[str] = set()
+        # Not a set: of several threads `setdefault` lets exactly one win.
+        self._running: dict[str, object] = {}
+        self._spent: set[str] = set()
+        self._entered = False
         for each in participants:
             self._known(each)
         self.recoverer = Recoverer(self, on_recovered)
@@ -75,9 +78,8 @@ class Coordinator:
 
     def participant(self, url: str) -> Participant:
         """Return this coordinator's participant for the URL, made on first use."""
-        if url not in self._by_url:
-            self._by_url[url] = registry.participant(url)
-        return self._by_url[url]
+        known = self._by_url.get(url)
+        return known or self._by_url.setdefault(url, registry.participant(url))
 
     def _known(self, each: str | Participant) -> Participant:
         if isinstance(each, str):
@@ -106,8 +108,9 @@ class Coordinator:
         """Return a global transaction over these databases, to be entered with `with`.
 
         `gid` names it (1 to 36 of ``[A-Za-z0-9._-]``; default a UUIDv7): one that was
-        decided before raises AlreadyDecided on entry, and nothing is done again. One
-        participant alone commits in one phase; a read-only one leaves before the decision.
+        decided before raises AlreadyDecided on entry, and nothing is done again. A read-only
+        participant leaves before the decision. One participant alone commits in one phase,
+        of which the log knows nothing, unless a gid is given.
         """
         if not 1 <= len(participants) <= BRANCHES_MAX:
             raise UsageError(f"a transaction has 1 to {BRANCHES_MAX} participants")
@@ -122,8 +125,10 @@ class Coordinator:
         """Return what was decided for the gid, or None: nothing is (or it was purged).
 
         While its coordinator lives, None may still become either; once it is dead and
-        recovery has passed, None means that it was rolled back.
+        recovery has passed, None means that it was rolled back (or had nothing to decide: it
+        was read-only, or of one participant without a gid given).
         """
+        self.ownership.check_usable()
         decision = self.journal.decision(check_gid(gid))
         return None if decision is None else decision.outcome
 
@@ -131,14 +136,23 @@ class Coordinator:
         """Tell whether this very object is working on the gid now."""
         return gid in self._running
 
+    def all_running(self) -> frozenset[str]:
+        """Return the gids that this very object is working on now."""
+        return frozenset(self._running)
+
     def _enter(self, gid: str, named: bool) -> None:
         self.ownership.check_usable()
-        if gid in self._running:
+        mine = object()
+        if self._running.setdefault(gid, mine) is not mine:
             raise UsageError(f"the gid {gid} is under way in this coordinator already")
-        self._running.add(gid)
         if not named:
             return
         try:
+            if gid in self._spent:
+                raise UsageError(
+                    f"an attempt under the gid {gid} lost a vote and was rolled back; a late "
+                    "prepare of it may still come, so retry under another gid"
+                )
             decision = self.journal.decision(gid)
         except BaseException:
             self._leave(gid)
@@ -151,7 +165,10 @@ class Coordinator:
             )
 
     def _leave(self, gid: str) -> None:
-        self._running.discard(gid)
+        self._running.pop(gid, None)
+
+    def _spend(self, gid: str) -> None:
+        self._spent.add(gid)
 
     # --- recovery -------------------------------------------------------------------------
 
@@ -167,6 +184,7 @@ class Coordinator:
 
     def purge(self, older_than_s: float = _KEEP_MS / 1000) -> int:
         """Forget finished decisions of that age; a gid that is forgotten may be used again."""
+        self.ownership.check_usable()
         purged = self.journal.ask(Purge(round(older_than_s * 1000)), Purged)
         return purged.count
 
@@ -177,8 +195,15 @@ class Coordinator:
             _log.warning("recovery could not run, trying again: %s", error)
 
     def __enter__(self) -> Coordinator:
-        call(self.ownership.start)
-        self._recover_quietly()
+        if self._entered:
+            raise UsageError("a coordinator is entered once; make another one")
+        self._entered = True
+        try:
+            settle(call, self.ownership.start)
+            self._recover_quietly()
+        except BaseException:
+            settle(self._close)
+            raise
         self._periodic.start()
         return self
 
@@ -195,7 +220,10 @@ class Coordinator:
             _log.warning("finished decisions will be looked at once more: %s", error)
         call(self.ownership.stop)
         for participant in self.participants():
-            participant.close()
+            try:
+                participant.close()
+            except Exception as error:
+                _log.warning("closing %s failed: %s", participant.place, error)
         self.journal.close()
 
     def __repr__(self) -> str:

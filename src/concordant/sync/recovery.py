@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from concordant.drivers.base import InDoubt, Participant
 from concordant.transactions.names import BranchId
-from concordant.transactions.operations import Decide, Decision, Finish, Finished
+from concordant.transactions.operations import BranchRef, Decide, Decision, Finish, Finished
 from concordant.transactions.recovery import Verdict, judge, weigh
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Doubt:
     place: str
     age_s: float
     owner: str
-    verdict: Verdict
+    verdict: Verdict | Literal["heuristic"]
     evidence: str
 
 
@@ -72,17 +72,21 @@ class Recoverer:
         for found in self.find():
             if found.verdict in ("commit", "abort", "undecided"):
                 count += self._guarded(self._settle_branch, found)
+        # First, so that what this process has finished is not looked at once more.
+        self._coordinator.journal.flush()
         for decision in (self._coordinator.journal.unfinished()).decisions:
             if decision.outcome == "commit" and decision.state == "deciding":
                 count += self._guarded(self._settle_decision, decision)
             elif decision.state == "deciding":
                 # A decision to abort covers no branch by name; the scan above finds them.
                 self._guarded(self._forget_abort, decision)
-        self._coordinator.journal.flush()
         return count
 
     def find(self) -> list[_Found]:
         """Return every prepared branch at the known participants, judged."""
+        # What is under way when its branches are listed is left alone for this pass, though
+        # it may have ended since.
+        running = self._coordinator.all_running()
         listed: list[tuple[Participant, InDoubt, BranchId | None]] = []
         for participant in self._coordinator.participants():
             try:
@@ -111,7 +115,10 @@ class Recoverer:
                     branch.branch,
                     self._coordinator.ownership.log_id,
                     parsed is not None
-                    and self._lives(parsed.owner, parsed.epoch, parsed.gid, alive),
+                    and (
+                        self._lives(parsed.owner, parsed.epoch, parsed.gid, alive)
+                        or (parsed.owner == self._owner and parsed.gid in running)
+                    ),
                     decisions.get(parsed.gid) if parsed is not None else None,
                 ),
             )
@@ -134,23 +141,33 @@ class Recoverer:
         ]
         listed = {doubt.branch for doubt in doubts}
         for decision in (self._coordinator.journal.unfinished()).decisions:
+            heuristic = decision.state == "heuristic"
+            branches = [
+                (ref.branch, ref.place) for ref in decision.branches if ref.branch not in listed
+            ]
+            # An abort names no branches, so its evidence stands alone.
+            if heuristic and not decision.branches:
+                branches = [("", "")]
             doubts += [
                 Doubt(
                     decision.gid,
-                    ref.branch,
-                    ref.place,
+                    branch,
+                    place,
                     decision.age_ms / 1000,
                     f"{decision.owner}-{decision.epoch}",
-                    "commit" if decision.outcome == "commit" else "abort",
+                    "heuristic" if heuristic else decision.outcome,
                     decision.evidence or f"decided {decision.outcome}, not yet obeyed everywhere",
                 )
-                for ref in decision.branches
-                if ref.branch not in listed
+                for branch, place in branches
             ]
         return doubts
 
+    @property
+    def _owner(self) -> str:
+        return self._coordinator.ownership.owner
+
     def _lives(self, owner: str, epoch: int, gid: str, alive: frozenset[tuple[str, int]]) -> bool:
-        if owner == self._coordinator.ownership.owner:
+        if owner == self._owner:
             # What this very process no longer runs was left behind by an error.
             return self._coordinator.running(gid)
         return (owner, epoch) in alive
@@ -167,12 +184,9 @@ class Recoverer:
         parsed, name = found.parsed, found.branch.branch
         verdict = found.verdict
         if verdict == "undecided":
+            decide = Decide(parsed.gid, "abort", parsed.owner, parsed.epoch)
             stands = self._execute(
-                "undecided",
-                Decide(parsed.gid, "abort", parsed.owner, parsed.epoch),
-                lambda: self._coordinator.journal.decide(
-                    Decide(parsed.gid, "abort", parsed.owner, parsed.epoch)
-                ),
+                verdict, decide, lambda: self._coordinator.journal.decide(decide)
             )
             verdict = judge(parsed, name, parsed.log_id, False, stands)
         commit = verdict == "commit"
@@ -201,7 +215,7 @@ class Recoverer:
             if participant is None:
                 answers[ref.branch] = "unreached"
                 continue
-            answers[ref.branch] = self._resolve_ref(participant, ref.branch)
+            answers[ref.branch] = self._resolve_ref(participant, ref)
             if answers[ref.branch] == "done":
                 self._tell(decision.gid, ref.branch, ref.place, "commit", decision.owner)
         obeyed = weigh(answers)
@@ -209,32 +223,32 @@ class Recoverer:
             self._mark_heuristic(decision.gid, obeyed.evidence)
             self._tell(decision.gid, "", "", "heuristic", decision.owner)
         elif obeyed.finished:
-            self._execute(
-                "commit",
-                Finish(decision.gid),
-                lambda: journal.ask(Finish(decision.gid), Finished),
-            )
+            self._finish("commit", Finish(decision.gid))
         return sum(answer == "done" for answer in answers.values())
 
     def _resolve_ref(
-        self, participant: Participant, branch: str
+        self, participant: Participant, ref: BranchRef
     ) -> Literal["done", "already", "missing", "unreached"]:
         try:
             resolution: Literal["done", "already", "missing"] = self._execute(
-                "commit", branch, lambda: participant.resolve(branch, True)
+                "commit", ref, lambda: participant.resolve(ref.branch, True)
             )
         except Exception as error:
-            _log.warning("recovery cannot commit %s: %s", branch, error)
+            _log.warning("recovery cannot commit %s: %s", ref.branch, error)
             return "unreached"
         return resolution
 
     def _forget_abort(self, decision: Decision) -> int:
-        self._coordinator.journal.ask(Finish(decision.gid), Finished)
+        self._finish("abort", Finish(decision.gid))
         return 0
 
     def _mark_heuristic(self, gid: str, evidence: str) -> None:
         _log.error("heuristic outcome of %s: %s", gid, evidence)
-        self._coordinator.journal.ask(Finish(gid, True, evidence), Finished)
+        self._finish("heuristic", Finish(gid, True, evidence))
+
+    def _finish(self, state: str, finish: Finish) -> None:
+        journal = self._coordinator.journal
+        self._execute(state, finish, lambda: journal.ask(finish, Finished))
 
     def _execute(self, state: str, command: object, action: Any) -> Any:
         return self._coordinator.executor("recovery", state, command, action)

@@ -16,9 +16,10 @@ from concordant.errors import (
     HeuristicOutcome,
     OutcomeUnknown,
     TransactionAborted,
+    UsageError,
 )
 from concordant.transactions.names import BranchId
-from concordant.transactions.operations import BranchRef, Decide, Finish, Finished
+from concordant.transactions.operations import BranchRef, Decide, Finish, Finished, Outcome
 from concordant.transactions.twophase import (
     Abandon,
     Abandoned,
@@ -82,6 +83,7 @@ class Transaction:
         self._cause: Exception | None = None
         self._reason = ""
         self._decided_elsewhere = ""
+        self._outcome: Outcome = "abort"
 
     @property
     def state(self) -> str:
@@ -89,6 +91,8 @@ class Transaction:
         return self._machine.state
 
     def __enter__(self) -> tuple[Any, ...]:
+        if self._epoch:
+            raise UsageError("a transaction is entered once; ask the coordinator for another")
         self._coordinator._enter(self.gid, self._named)
         try:
             return self._begin()
@@ -100,6 +104,9 @@ class Transaction:
         ownership = self._coordinator.ownership
         self._epoch = ownership.epoch
         resources = [each.resource() for each in self._participants]
+        if len(set(resources)) != len(resources):
+            places = ", ".join(each.place for each in self._participants)
+            raise UsageError(f"two of these are one and the same database: {places}")
         # One canonical order for everybody, since a branch may hold its database from here.
         order = sorted(range(len(resources)), key=lambda i: resources[i])
         by_position: dict[int, Branch] = {}
@@ -118,7 +125,8 @@ class Transaction:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: Trace
     ) -> None:
         try:
-            settle(self._drive, BodyDone() if exc is None else BodyFailed())
+            done = BodyDone(recorded=self._named)
+            settle(self._drive, done if exc is None else BodyFailed())
         except BaseException:
             settle(self._give_up)
             raise
@@ -180,8 +188,8 @@ class Transaction:
                 return Abandoned(index)
             case CommitOnePhase(index):
                 return self._commit_one_phase(index, command)
-            case WriteFinish(heuristic):
-                self._finish(command, heuristic)
+            case WriteFinish():
+                self._finish(command)
         return None
 
     def _execute(self, command: Command, action: Any) -> Any:
@@ -196,6 +204,11 @@ class Transaction:
             vote: Vote = self._execute(command, self._branches[index].prepare)
         except Exception as error:
             self._note(f"no vote from {self._refs[index].place}", error)
+            # A prepare that is still on its way may come after the rollback. Recovery deals
+            # with that, as long as no later attempt has a branch of the same name.
+            if self._named:
+                self._coordinator._spend(self.gid)
+            self._branches[index].abandon()
             return VoteUnknown(index)
         if vote.kind == "refused":
             self._reason = f"{self._refs[index].place} refused to prepare: {vote.reason}"
@@ -211,9 +224,10 @@ class Transaction:
             self._note("the transaction log did not answer", error)
             return DecisionUnknown()
         if stands.outcome == "commit" and stands.branches == refs:
+            self._outcome = "commit"
             return Decided("commit")
-        # Somebody else decided: a recoverer (abort), or another attempt under this gid.
-        if stands.outcome == "commit" or stands.owner == owner:
+        # A recoverer decided about this very attempt, or somebody about another one.
+        if stands.outcome == "commit" or (stands.owner, stands.epoch) != (owner, self._epoch):
             self._decided_elsewhere = stands.outcome
         self._reason = "a recoverer took this coordinator for dead and decided abort"
         return Decided("abort")
@@ -247,20 +261,30 @@ class Transaction:
                 pause(pause_s)
         return OnePhase("unknown")
 
-    def _finish(self, command: WriteFinish, heuristic: bool) -> None:
-        if not heuristic:
-            self._coordinator.journal.finish_later(self.gid)
-            return
-        gone = ", ".join(self._refs[i].branch for i in self._machine.having("gone"))
-        finish = Finish(
-            self.gid, True, f"decided commit, but {gone} had not been prepared any more"
-        )
+    def _finish(self, command: WriteFinish) -> None:
         try:
             self._execute(
-                command, lambda: self._coordinator.journal.ask_patiently(finish, Finished)
+                command, self._keep_heuristic if command.heuristic else self._finish_later
             )
         except Exception as error:
-            _log.error("%s is heuristic, and the log did not take it: %s", self.gid, error)
+            level = logging.ERROR if command.heuristic else logging.WARNING
+            _log.log(level, "the log did not take how %s ended: %s", self.gid, error)
+
+    def _finish_later(self) -> None:
+        self._coordinator.journal.finish_later(self.gid)
+
+    def _keep_heuristic(self) -> None:
+        """Have it listed until a person has looked at it."""
+        journal = self._coordinator.journal
+        gone = ", ".join(self._refs[i].branch for i in self._machine.having("gone"))
+        if self._outcome == "commit":
+            evidence = f"decided commit, but {gone} had not been prepared any more"
+        else:
+            # An abort leaves nothing in the log by itself.
+            evidence = f"decided abort, but {gone} has committed"
+            owner = self._coordinator.ownership.owner
+            journal.decide(Decide(self.gid, "abort", owner, self._epoch))
+        journal.ask_patiently(Finish(self.gid, True, evidence), Finished)
 
     def _give_up(self) -> None:
         """Leave after an interruption: what is not prepared ends now, recovery does the rest."""

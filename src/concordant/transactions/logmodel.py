@@ -100,7 +100,8 @@ def perform(rows: LogRows, operation: LogOperation, moment: LogMoment) -> LogRes
             return _query(rows, operation, moment)
         case OwnerStates():
             pairs = frozenset(operation.owners)
-            return Alive(frozenset(pair for pair in pairs if _alive(rows, *pair, moment)))
+            alive = frozenset(pair for pair in pairs if _alive(rows, *pair, moment))
+            return Alive(alive, rows.log_id)
         case Purge():
             return _purge(rows, operation, moment)
 

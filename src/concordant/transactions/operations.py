@@ -237,9 +237,13 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """The (owner, epoch) pairs whose lease runs, among those asked about."""
+    """The (owner, epoch) pairs whose lease runs, among those asked about, and the log's own id.
+
+    An onlooker, who registers no owner, needs the id to tell foreign branches apart.
+    """
 
     owners: frozenset[tuple[str, int]] = field(default_factory=frozenset)
+    log_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

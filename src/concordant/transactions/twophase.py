@@ -12,7 +12,7 @@ What may follow what:
 state        event                            next state, commands
 ===========  ===============================  ==========================================
 active       BodyDone, one branch             one-phase: CommitOnePhase
-active       BodyDone, several                preparing: Prepare the first
+active       BodyDone, several or recorded    preparing: Prepare the first
 active       BodyFailed                       aborting: Abandon every branch
 preparing    Voted prepared or read-only      preparing: Prepare the next; after the last
                                               deciding: WriteDecision, or committed if
@@ -24,7 +24,8 @@ deciding     Decided abort                    aborting: Rollback every prepared 
 deciding     DecisionUnknown                  unknown: nothing, recovery finds out
 committing   Resolved, Unreached              committed once each has answered; WriteFinish
                                               if each has obeyed, heuristic if one is gone
-aborting     Resolved, Unreached, Abandoned   aborted; heuristic if one had committed
+aborting     Resolved, Unreached, Abandoned   aborted; heuristic, WriteFinish if one had
+                                              committed
 one-phase    OnePhase                         committed, aborted or unknown
 ===========  ===============================  ==========================================
 """
@@ -63,7 +64,13 @@ BranchState = Literal[
 
 @dataclass(frozen=True, slots=True)
 class BodyDone:
-    """The user's work is done on every branch."""
+    """The user's work is done on every branch.
+
+    `recorded`: whoever asks the log for the gid later must find the commit, so a single
+    branch takes the way of several: its own commit leaves nothing in the log.
+    """
+
+    recorded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +237,8 @@ def step(machine: TwoPhase, event: Event) -> Step:
     Raises ValueError for an event that cannot come in this state.
     """
     match machine.state, event:
-        case "active", BodyDone():
-            return _prepare_or_commit(machine)
+        case "active", BodyDone(recorded):
+            return _prepare_or_commit(machine, recorded)
         case (("active" | "preparing"), BodyFailed()):
             return _abort(machine)
         case "preparing", Voted(index, vote):
@@ -268,11 +275,11 @@ def _to(machine: TwoPhase, state: State, *commands: Command) -> Step:
     return replace(machine, state=state), commands
 
 
-def _prepare_or_commit(machine: TwoPhase) -> Step:
+def _prepare_or_commit(machine: TwoPhase, recorded: bool) -> Step:
     match len(machine.branches):
         case 0:
             return _to(machine, "committed")
-        case 1:
+        case 1 if not recorded:
             return _to(machine, "one-phase", CommitOnePhase(0))
         case _:
             return _to(machine, "preparing", Prepare(0))
@@ -310,4 +317,6 @@ def _committed(machine: TwoPhase) -> Step:
 def _aborted(machine: TwoPhase) -> Step:
     if machine.having("prepared", "maybe", "begun"):
         return machine, ()
-    return _to(machine, "heuristic" if machine.having("gone") else "aborted")
+    if machine.having("gone"):
+        return _to(machine, "heuristic", WriteFinish(heuristic=True))
+    return _to(machine, "aborted")

@@ -91,7 +91,10 @@ async def test_all_that_fit_are_granted_at_once(store: AsyncLockStore) -> None:
         result = await ask(store, Acquire("rw", reader, TTL_MS, wait=True, capacity=2))
         assert isinstance(result, Queued)
     await ask(store, Release("rw", writer, fence))
-    assert await holders(store, "rw") == readers[:2]
+    granted = (await look(store, "rw")).holders
+    # Granted in one step, yet each under a fence of its own, in the order they came.
+    assert [holder.owner for holder in sorted(granted, key=lambda h: h.fence)] == readers[:2]
+    assert len({fence, *(holder.fence for holder in granted)}) == 3
     assert await waiters(store, "rw") == readers[2:]
 
 

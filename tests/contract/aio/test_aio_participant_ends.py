@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from concordant.drivers.base import AsyncBranch
+from concordant.errors import BackendUnavailable, OutcomeUnknown, TransactionAborted
 from tests.contract.aio.bank import Bank
 from tests.contract.banks import BEFORE
 from tests.contract.parties import new_branch
@@ -123,6 +124,43 @@ async def test_a_branch_that_is_prepared_or_rolled_back_has_not_committed(bank: 
     await branch.abandon()
     assert not await bank.participant.committed(str(gone))
     assert bank.balances() == BEFORE
+
+
+async def test_what_was_said_not_to_have_committed_never_will(bank: Bank) -> None:
+    name = new_branch()
+    assert not await bank.another().committed(str(name))
+    branch = await bank.participant.begin(name)
+    await bank.put(branch, "ada", 70)
+    with pytest.raises(TransactionAborted):
+        await branch.commit_one_phase()
+    assert bank.balances() == BEFORE
+    assert not await bank.participant.committed(str(name))
+
+
+async def test_a_commit_that_may_still_come_is_not_denied(bank: Bank) -> None:
+    name = new_branch()
+    branch = await bank.participant.begin(name)
+    await bank.put(branch, "ada", 70)
+    try:
+        said_no = not await bank.another().committed(str(name))
+    except (OutcomeUnknown, BackendUnavailable):
+        said_no = False
+    try:
+        await branch.commit_one_phase()
+        done = True
+    except TransactionAborted:
+        done = False
+    assert done is not said_no
+    assert bank.balances() == (BEFORE | {"ada": 70} if done else BEFORE)
+    assert await bank.participant.committed(str(name)) is done
+
+
+async def test_of_a_prepared_branch_nobody_knows_whether_it_will_commit(bank: Bank) -> None:
+    name = await bank.prepared("ada", 70)
+    with pytest.raises(OutcomeUnknown):
+        await bank.another().committed(name)
+    assert await bank.participant.resolve(name, True) == "done"
+    assert await bank.another().committed(name)
 
 
 # --- giving up ----------------------------------------------------------------------------

@@ -92,7 +92,10 @@ def test_all_that_fit_are_granted_at_once(store: LockStore) -> None:
         result = ask(store, Acquire("rw", reader, TTL_MS, wait=True, capacity=2))
         assert isinstance(result, Queued)
     ask(store, Release("rw", writer, fence))
-    assert holders(store, "rw") == readers[:2]
+    granted = (look(store, "rw")).holders
+    # Granted in one step, yet each under a fence of its own, in the order they came.
+    assert [holder.owner for holder in sorted(granted, key=lambda h: h.fence)] == readers[:2]
+    assert len({fence, *(holder.fence for holder in granted)}) == 3
     assert waiters(store, "rw") == readers[2:]
 
 

@@ -34,6 +34,8 @@ from tests.provision.bridge import blocking, sleep
 SHORT_MS = 150
 # Clocks of store and test are read apart: past this, the lease is over by any reading.
 OVER_S = SHORT_MS / 1000 + 0.1
+# What does not come is waited for this long.
+NOT_S = 0.2
 
 
 def test_a_lease_ends_after_its_ttl_and_not_before(store: LockStore) -> None:
@@ -82,17 +84,39 @@ def test_renewing_keeps_a_lease_past_its_first_ttl(store: LockStore) -> None:
     grab(store, "a", second)
 
 
-def test_a_waiter_is_granted_when_the_holder_expires(store: LockStore) -> None:
-    first, second = strangers(2)
-    fence = grab(store, "a", first, ttl_ms=SHORT_MS)
-    result = ask(store, Acquire("a", second, TTL_MS, wait=True))
-    assert isinstance(result, Queued)
-    # Nobody is told of an expiry, so the store says when to ask again.
-    assert result.retry_ms <= SHORT_MS
-    sleep(OVER_S)
-    result = ask(store, Acquire("a", second, TTL_MS, wait=True))
-    assert isinstance(result, Granted)
-    assert result.fence > fence
+def test_a_waiter_is_granted_when_the_holder_expires(store: LockStore, listener: LockStore) -> None:
+    party = Party()
+    [first], second = strangers(1), party.owner()
+    with closing(listener.hints(party.client)) as stream:
+        fence = grab(store, "a", first, ttl_ms=SHORT_MS)
+        result = ask(store, Acquire("a", second, TTL_MS, wait=True))
+        assert isinstance(result, Queued)
+        # Nobody is told of an expiry, so the store says when to ask again.
+        assert result.retry_ms <= SHORT_MS
+        sleep(OVER_S)
+        result = ask(store, Acquire("a", second, TTL_MS, wait=True))
+        assert isinstance(result, Granted)
+        assert result.fence > fence
+        # The reply said it all.
+        assert blocking(stream.get, NOT_S) == []
+
+
+def test_a_grant_found_by_somebody_elses_request_is_told(
+    store: LockStore, listener: LockStore
+) -> None:
+    party = Party()
+    [lasting, short], waiter = strangers(2), party.owner()
+    with closing(listener.hints(party.client)) as stream:
+        ask(store, Acquire("s", lasting, TTL_MS, capacity=2))
+        ask(store, Acquire("s", short, SHORT_MS, capacity=2))
+        ask(store, Acquire("s", waiter, TTL_MS, wait=True, capacity=2))
+        sleep(OVER_S)
+        # This asks for what it has already, and finds the other permit expired on the way.
+        again = ask(store, Acquire("s", lasting, TTL_MS, capacity=2))
+        assert isinstance(again, Granted)
+        [hint] = blocking(stream.get, 10.0)
+    assert (hint.name, hint.owner) == ("s", waiter)
+    assert holders(store, "s") == [lasting, waiter]
 
 
 def test_whoever_asks_after_an_expiry_serves_the_queue_first(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from concordant.drivers.base import Branch
+from concordant.errors import BackendUnavailable, OutcomeUnknown, TransactionAborted
 from tests.contract.banks import BEFORE
 from tests.contract.parties import new_branch
 from tests.contract.sync.bank import Bank
@@ -124,6 +125,43 @@ def test_a_branch_that_is_prepared_or_rolled_back_has_not_committed(bank: Bank) 
     branch.abandon()
     assert not bank.participant.committed(str(gone))
     assert bank.balances() == BEFORE
+
+
+def test_what_was_said_not_to_have_committed_never_will(bank: Bank) -> None:
+    name = new_branch()
+    assert not bank.another().committed(str(name))
+    branch = bank.participant.begin(name)
+    bank.put(branch, "ada", 70)
+    with pytest.raises(TransactionAborted):
+        branch.commit_one_phase()
+    assert bank.balances() == BEFORE
+    assert not bank.participant.committed(str(name))
+
+
+def test_a_commit_that_may_still_come_is_not_denied(bank: Bank) -> None:
+    name = new_branch()
+    branch = bank.participant.begin(name)
+    bank.put(branch, "ada", 70)
+    try:
+        said_no = not bank.another().committed(str(name))
+    except (OutcomeUnknown, BackendUnavailable):
+        said_no = False
+    try:
+        branch.commit_one_phase()
+        done = True
+    except TransactionAborted:
+        done = False
+    assert done is not said_no
+    assert bank.balances() == (BEFORE | {"ada": 70} if done else BEFORE)
+    assert bank.participant.committed(str(name)) is done
+
+
+def test_of_a_prepared_branch_nobody_knows_whether_it_will_commit(bank: Bank) -> None:
+    name = bank.prepared("ada", 70)
+    with pytest.raises(OutcomeUnknown):
+        bank.another().committed(name)
+    assert bank.participant.resolve(name, True) == "done"
+    assert bank.another().committed(name)
 
 
 # --- giving up ----------------------------------------------------------------------------

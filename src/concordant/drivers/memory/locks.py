@@ -39,7 +39,7 @@ class LockTable:
         self._clock = clock
         self._mutex = threading.Lock()
         self._records: dict[str, LockRecord] = {}
-        # No new record starts below the fence of one that was forgotten.
+        # The lowest fence that no forgotten lock can have given.
         self._fence_floor = 0
         self._sweep_at = _SWEEP_MIN
 
@@ -71,7 +71,7 @@ class LockTable:
         now_us = self._moment().now_us
         idle = [name for name, record in self._records.items() if horizons_us(record)[1] <= now_us]
         for name in idle:
-            self._fence_floor = max(self._fence_floor, self._records.pop(name).fence)
+            self._fence_floor = max(self._fence_floor, self._records.pop(name).fence + 1)
         self._sweep_at = max(_SWEEP_MIN, 2 * len(self._records))
 
 

@@ -27,26 +27,39 @@ _log = logging.getLogger("concordant.transactions")
 _SAVEPOINT: Final = "concordant_work"
 _GONE: Final = "SQLite rolled it back after an error in it"
 
+_HOST: Final = socket.gethostname()
+
 _commits = count()
 
 
 class SqliteBranch:
-    """A branch on a session whose transaction has just begun; `leave` gives that back."""
+    """A branch on a session whose transaction has just begun.
+
+    `leave` gives the session back, and with it the turn to write that others wait for.
+    """
 
     def __init__(
-        self, name: str, place: str, session: Session, clock: Clock, leave: Callable[[], None]
+        self,
+        name: str,
+        place: str,
+        session: Session,
+        handle: BranchConnection,
+        clock: Clock,
+        leave: Callable[[], None],
     ) -> None:
         self._name = name
         self._place = place
         self._session = session
+        self._handle = handle
         self._clock = clock
-        self._leave = leave
+        self._give_back = leave
         self._state: Literal["open", "over"] = "open"
+        session.policy.refused = ""
         session.run(f"SAVEPOINT {_SAVEPOINT}")
         session.run(capture.ARM)
         self._changes_before = session.raw.total_changes
         self._ticks_before = session.ticks()
-        self._handle = BranchConnection(session.raw, session.policy)
+        handle.attach(session.raw, session.policy)
 
     @property
     def connection(self) -> BranchConnection:
@@ -91,6 +104,10 @@ class SqliteBranch:
         finally:
             self._leave()
 
+    def _leave(self) -> None:
+        self._give_back()
+        self._handle.dispose()
+
     # --- the vote -------------------------------------------------------------------------
 
     def _end(self) -> None:
@@ -124,7 +141,8 @@ class SqliteBranch:
         if policy.outside:
             outside = ", ".join(sorted(policy.outside))
             return capture.Touched({}, f"changes to {outside} cannot be captured")
-        counted = session.raw.total_changes - self._changes_before
+        # SQLite counts in 32 bits and wraps.
+        counted = (session.raw.total_changes - self._changes_before) & 0xFFFFFFFF
         ticks = session.ticks() - self._ticks_before - 1
         notes = session.run(capture.READ).fetchall()
         return capture.read(notes, session.catalog, counted - ticks)
@@ -135,14 +153,12 @@ class SqliteBranch:
             table = session.catalog.tables[name]
             for statement in reservations.missing_triggers(table, session.catalog):
                 session.run(statement)
-            with session.trust() as raw:
-                raw.executemany(
-                    reservations.reserve_sql(table), [(*key, self._name) for key in keys]
-                )
+            reserve = reservations.reserve_sql(table)
+            session.run_many(reserve, [(*key, self._name) for key in keys])
         with session.trust() as raw:
             redo.keep_ids(raw, changes)
         rows = ", ".join(f"{name} {len(keys)}" for name, keys in touched.keys.items())
-        detail = f"process {os.getpid()} on {socket.gethostname()}; rows: {rows}"
+        detail = f"process {os.getpid()} on {_HOST}; rows: {rows}"
         session.run(branches.INSERT, (self._name, "prepared", self._clock.wall_us(), detail, text))
 
     def _commit(self) -> None:

@@ -46,13 +46,19 @@ class Touched:
 
 def install(connection: sqlite3.Connection, catalog: Catalog) -> None:
     """Make the temporary table and triggers; they live as long as the connection."""
-    columns = ", ".join((*_OLD, *_NEW))
+    width = _width(catalog)
+    columns = ", ".join((*_OLD[:width], *_NEW[:width]))
     connection.execute(
         f"CREATE TEMP TABLE {TABLE}(seq INTEGER PRIMARY KEY, tbl, op, tick, {columns})"
     )
     for number, table in enumerate(catalog.tables.values()):
         for statement in _triggers(number, table):
             connection.execute(statement)
+
+
+def _width(catalog: Catalog) -> int:
+    longest = max((len(table.key) for table in catalog.tables.values()), default=0)
+    return max(1, min(longest, KEY_COLUMNS_MAX))
 
 
 def _triggers(number: int, table: Table) -> Iterator[str]:
@@ -81,6 +87,7 @@ def read(rows: list[tuple[Any, ...]], catalog: Catalog, changes: int) -> Touched
     """
     tables = list(catalog.tables.values())
     keys: dict[str, dict[Key, None]] = {}
+    new = _width(catalog)
     replaced = 0
     deleted_from = -1
     for _, number, op, _, *values in rows:
@@ -89,7 +96,7 @@ def read(rows: list[tuple[Any, ...]], catalog: Catalog, changes: int) -> Touched
         if op != "insert":
             noted[tuple(values[:width])] = None
         if op != "delete":
-            noted[tuple(values[KEY_COLUMNS_MAX : KEY_COLUMNS_MAX + width])] = None
+            noted[tuple(values[new : new + width])] = None
             replaced += deleted_from == number
         deleted_from = number if op == "delete" else -1
     refusals = [catalog.tables[name].refusal or _null_key(name, keys[name]) for name in keys]

@@ -189,6 +189,8 @@ class Database:
             raise
 
     def _roll_back(self, connection: sqlite3.Connection) -> None:
+        if os.getpid() != self._pid:
+            return  # forked in the middle: the transaction is the parent's
         try:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

@@ -67,10 +67,10 @@ class BranchConnection(sqlite3.Connection):
     is an empty database in memory, which nothing ever reaches.
     """
 
-    def __init__(self, raw: sqlite3.Connection, policy: Policy) -> None:
+    def __init__(self) -> None:
         super().__init__(":memory:", check_same_thread=False)
-        self._raw: sqlite3.Connection | None = raw
-        self._policy = policy
+        self._raw: sqlite3.Connection | None = None
+        self._policy: Policy | None = None
         self._cursors: weakref.WeakSet[BranchCursor] = weakref.WeakSet()
         self._row_factory: Any = None
 
@@ -161,8 +161,9 @@ class BranchConnection(sqlite3.Connection):
     def explain(self, error: sqlite3.DatabaseError) -> None:
         """Raise what the error means inside a branch, if that is more than it says."""
         code = getattr(error, "sqlite_errorcode", None)
-        if code == sqlite3.SQLITE_AUTH and self._policy.refused:
-            raise UsageError(f"a branch cannot do {self._policy.refused}; {_OWN}") from error
+        refused = self._policy.refused if self._policy is not None else ""
+        if code == sqlite3.SQLITE_AUTH and refused:
+            raise UsageError(f"a branch cannot do {refused}; {_OWN}") from error
         if not str(error).startswith(RESERVED):
             return
         table = str(error).removeprefix(RESERVED)
@@ -172,6 +173,10 @@ class BranchConnection(sqlite3.Connection):
         clear.sqlite_errorname = error.sqlite_errorname
         raise clear from error
 
+    def attach(self, raw: sqlite3.Connection, policy: Policy) -> None:
+        """Stand before this connection, in whose transaction the branch has begun."""
+        self._raw, self._policy = raw, policy
+
     def detach(self) -> None:
         """Let go of the real connection, with no statement of the user's left open on it."""
         raw, self._raw = self._raw, None
@@ -179,6 +184,9 @@ class BranchConnection(sqlite3.Connection):
             cursor.close()
         if raw is not None:
             raw.text_factory = str
+
+    def dispose(self) -> None:
+        """Close what this connection itself has open."""
         super().close()
 
 

@@ -74,7 +74,7 @@ class LockRows:
         return [name for (name,) in rows]
 
     def fence_floor(self) -> int:
-        """Return a fence that no forgotten lock has passed."""
+        """Return the lowest fence that no forgotten lock can have given."""
         return int(get_meta(self._connection, _FLOOR) or 0)
 
     def sweep_now_and_then(self) -> None:
@@ -97,9 +97,9 @@ class LockRows:
             if boot != self._boot or quiet_us <= horizon_us
         ]
         if idle:
-            highest = max(fence for _, fence in idle)
-            if highest > self.fence_floor():
-                set_meta(self._connection, _FLOOR, str(highest))
+            floor = max(fence for _, fence in idle) + 1
+            if floor > self.fence_floor():
+                set_meta(self._connection, _FLOOR, str(floor))
             self._connection.executemany(
                 "DELETE FROM locks WHERE name = ?", [(name,) for name, _ in idle]
             )

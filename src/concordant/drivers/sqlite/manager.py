@@ -26,6 +26,7 @@ from concordant.drivers.sqlite import branches, redo, reservations
 from concordant.drivers.sqlite.branch import SqliteBranch
 from concordant.drivers.sqlite.connections import leak, statement_error
 from concordant.drivers.sqlite.database import Database, get_meta
+from concordant.drivers.sqlite.handle import BranchConnection
 from concordant.drivers.sqlite.options import SqliteOptions
 from concordant.drivers.sqlite.session import Session
 from concordant.drivers.sqlite.tables import Catalog, describe, schema_version
@@ -102,11 +103,12 @@ class SqliteParticipant:
     def begin(self, branch: BranchId) -> SqliteBranch:
         self._check_usable()
         self.resource()
+        handle = BranchConnection()  # before the turn, which others wait for
         turn = self._turns.take()
         try:
             session = self._session_begun()
             try:
-                return self._branch(branch, session, turn)
+                return self._branch(branch, session, handle, turn)
             except BaseException:
                 session.close()
                 raise
@@ -127,11 +129,17 @@ class SqliteParticipant:
             state, text = found
             if state == "committed":
                 return "already"
-            reservations.release(connection, branch)
+            changes = redo.decode(text or "[]")
+            # First, or the triggers would keep the branch itself from its rows.
+            for change in changes:
+                connection.executemany(
+                    reservations.release_sql(change.table, change.key),
+                    [(*key, branch) for key in change.touched()],
+                )
             if not commit:
                 branches.remove(connection, branch)
                 return "done"
-            self._apply(connection, branch, text or "[]")
+            self._apply(connection, branch, changes)
             now_us = self._clock.wall_us()
             branches.mark_committed(connection, branch, now_us)
             if next(self._commits) % branches.PURGE_EVERY == 0:
@@ -195,11 +203,14 @@ class SqliteParticipant:
             session.close()
         raise BackendUnavailable(f"{self._path}: its schema keeps changing; retry")
 
-    def _branch(self, name: BranchId, session: Session, turn: WriterQueue) -> SqliteBranch:
+    def _branch(
+        self, name: BranchId, session: Session, handle: BranchConnection, turn: WriterQueue
+    ) -> SqliteBranch:
         branch = SqliteBranch(
             str(name),
             self._place,
             session,
+            handle,
             self._clock,
             lambda: self._leave(branch, session, turn),
         )
@@ -210,29 +221,26 @@ class SqliteParticipant:
     def _leave(self, branch: SqliteBranch, session: Session, turn: WriterQueue) -> None:
         """End the transaction, if it has not ended, and give back what the branch held."""
         try:
-            keep = session.is_clean()
-            if session.raw.in_transaction:
-                session.run("ROLLBACK")
-        except sqlite3.Error:
-            keep = False
+            keep = session.end()
         finally:
-            with self._mutex:
-                self._open.pop(branch, None)
-                keep = keep and not self._closed
-                if keep:
-                    self._idle.append(session)
-            if not keep:
-                session.close()
             self._turns.give(turn)
+        with self._mutex:
+            self._open.pop(branch, None)
+            if keep and not self._closed:
+                self._idle.append(session)
+                return
+        session.close()
 
     # --- phase two ------------------------------------------------------------------------
 
-    def _apply(self, connection: sqlite3.Connection, branch: str, text: str) -> None:
+    def _apply(
+        self, connection: sqlite3.Connection, branch: str, changes: list[redo.Change]
+    ) -> None:
         catalog = self._catalog
         if catalog is None or catalog.version != schema_version(connection):
             self._catalog = catalog = describe(connection)
         try:
-            redo.apply(connection, redo.decode(text), catalog.tables)
+            redo.apply(connection, changes, catalog.tables)
         except redo.Unfit as error:
             raise TransactionStuck(
                 f"{branch} stays prepared at {self._place}: {error}; mend the schema, and resolve"

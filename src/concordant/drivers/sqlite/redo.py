@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -30,11 +30,18 @@ class Change:
     """
 
     table: str
-    key: tuple[str, ...]
+    key: tuple[KeyColumn, ...]
     columns: tuple[str, ...]
     rows: list[Row]
     gone: list[Key]
     last_id: int | None = None
+
+    def touched(self) -> Iterator[Key]:
+        """Return the keys of all rows that change."""
+        places = [self.columns.index(column.name) for column in self.key]
+        yield from self.gone
+        for row in self.rows:
+            yield tuple(row[place] for place in places)
 
 
 class Unfit(Exception):
@@ -85,8 +92,7 @@ def collect(
             else:
                 rows.append(row)
         last_id = _last_id(connection, name) if table.autoincrement else None
-        names = tuple(column.name for column in table.key)
-        changes.append(Change(name, names, table.columns, rows, gone, last_id))
+        changes.append(Change(name, table.key, table.columns, rows, gone, last_id))
     return changes
 
 
@@ -96,7 +102,7 @@ def encode(changes: Iterable[Change]) -> str:
         [
             {
                 "table": change.table,
-                "key": change.key,
+                "key": [(column.name, column.collation) for column in change.key],
                 "columns": change.columns,
                 "rows": change.rows,
                 "gone": change.gone,
@@ -122,7 +128,7 @@ def decode(text: str) -> list[Change]:
     return [
         Change(
             each["table"],
-            tuple(each["key"]),
+            tuple(KeyColumn(*column) for column in each["key"]),
             tuple(each["columns"]),
             [_values(row) for row in each["rows"]],
             [_values(key) for key in each["gone"]],
@@ -147,11 +153,13 @@ def apply(
         table = tables.get(change.table)
         if table is None:
             raise Unfit(f"the table {change.table} is gone")
-        if table.refusal or tuple(column.name for column in table.key) != change.key:
+        if table.refusal or table.key != change.key:
             raise Unfit(table.refusal or f"the table {change.table} has another primary key")
         try:
-            connection.executemany(_delete(table), change.gone)
-            connection.executemany(_put(table, change.columns), change.rows)
+            if change.gone:
+                connection.executemany(_delete(table), change.gone)
+            if change.rows:
+                connection.executemany(_put(table, change.columns), change.rows)
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError) as error:
             raise Unfit(f"the table {change.table} does not take its rows: {error}") from error
         except sqlite3.OperationalError as error:

@@ -8,7 +8,7 @@ the sqlite3 shell, and programs that have never heard of this one.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -32,7 +32,6 @@ STATEMENTS: Final = (
     "CREATE TABLE IF NOT EXISTS concordant_reservation(tbl TEXT NOT NULL, "
     + ", ".join(f"{key} NOT NULL" for key in _KEYS)
     + f", branch TEXT NOT NULL, PRIMARY KEY (tbl, {', '.join(_KEYS)})) WITHOUT ROWID",
-    "CREATE INDEX IF NOT EXISTS concordant_reservation_branch ON concordant_reservation(branch)",
 )
 
 
@@ -108,15 +107,24 @@ def reserve_sql(table: Table) -> str:
     )
 
 
-def release(connection: sqlite3.Connection, branch: str) -> None:
-    """Give the branch's rows free, as part of the write under way."""
-    connection.execute("DELETE FROM concordant_reservation WHERE branch = ?", (branch,))
+@lru_cache(maxsize=512)
+def release_sql(table: str, key: tuple[KeyColumn, ...]) -> str:
+    """Return the statement that gives a row free: parameters are the key, then the branch."""
+    terms = [f"{name} = {_folded(column, '?')}" for name, column in zip(_KEYS, key, strict=False)]
+    return (
+        f"DELETE FROM concordant_reservation WHERE tbl = {literal(table)}"
+        f" AND {' AND '.join(terms)} AND branch = ?"
+    )
 
 
 def holders(connection: sqlite3.Connection, table: str, key: Sequence[Any] = ()) -> list[str]:
     """Return the branches that keep rows of the table (the one row, if a key is given)."""
     terms = "".join(f" AND {name} = ?" for name, _ in zip(_KEYS, key, strict=False))
-    found: Iterable[tuple[str]] = connection.execute(
-        f"SELECT DISTINCT branch FROM concordant_reservation WHERE tbl = ?{terms}", (table, *key)
+    cursor = connection.cursor()
+    # Whatever the connection's user has chosen for rows and texts.
+    cursor.row_factory = None
+    cursor.execute(
+        f"SELECT DISTINCT CAST(branch AS BLOB) FROM concordant_reservation WHERE tbl = ?{terms}",
+        (table, *key),
     )
-    return sorted(branch for (branch,) in found)
+    return sorted(branch.decode() for (branch,) in cursor.fetchall())

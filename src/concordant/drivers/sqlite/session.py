@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from concordant.drivers.sqlite import capture
 from concordant.drivers.sqlite.connections import connect
 from concordant.drivers.sqlite.policy import Policy
-from concordant.drivers.sqlite.tables import describe, schema_version
+from concordant.drivers.sqlite.tables import describe
 from concordant.errors import BackendUnavailable
 
 
@@ -54,6 +54,14 @@ class Session:
         finally:
             self.policy.trusted = False
 
+    def run_many(self, statement: str, parameters: Iterable[Any]) -> None:
+        """Run a statement of this package's own for each set of parameters."""
+        self.policy.trusted = True
+        try:
+            self.raw.executemany(statement + self._mark, parameters)
+        finally:
+            self.policy.trusted = False
+
     @contextmanager
     def trust(self) -> Iterator[sqlite3.Connection]:
         """Give the connection with nothing forbidden, for the body of the `with`."""
@@ -80,13 +88,19 @@ class Session:
 
     def is_current(self) -> bool:
         """Tell whether the schema is still the one that the triggers were made for."""
-        with self.trust() as raw:
-            return schema_version(raw) == self.catalog.version
+        version = self.run("PRAGMA main.schema_version").fetchone()[0]
+        return bool(version == self.catalog.version)
 
-    def is_clean(self) -> bool:
-        """Tell whether another branch may have this connection; see Policy."""
+    def end(self) -> bool:
+        """Roll back what is under way; tell whether another branch may have this session."""
+        try:
+            if self.raw.in_transaction:
+                self.run("ROLLBACK")
+        except sqlite3.Error:
+            self.raw.close()
+            return False
         return not self.policy.outside
 
     def close(self) -> None:
-        """Close the connection, which rolls back whatever is under way."""
+        """Close the connection, which rolls back whatever is under way; harmless twice."""
         self.raw.close()

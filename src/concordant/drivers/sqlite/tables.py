@@ -12,7 +12,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 KEY_COLUMNS_MAX: Final = 8
 OWN_PREFIX: Final = "concordant_"
@@ -24,15 +24,14 @@ _COLLATIONS: Final = frozenset({"BINARY", "NOCASE", "RTRIM"})
 _GENERATED: Final = (2, 3)
 
 
-@dataclass(frozen=True, slots=True)
-class KeyColumn:
+class KeyColumn(NamedTuple):
     """One column of a primary key, with the collation that decides what is equal."""
 
     name: str
     collation: str = "BINARY"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Table:
     """One ordinary table; `refusal` says why changes to it cannot be prepared, if so.
 

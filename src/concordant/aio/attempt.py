@@ -1,0 +1,152 @@
+"""How one acquisition goes: ask, wait for a hint, ask again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from concordant._bridge.aio import Combiner, Wait, call, pause
+from concordant.errors import (
+    BackendUnavailable,
+    ConcordantError,
+    LockTimeout,
+    OutcomeUnknown,
+    UsageError,
+)
+from concordant.locking.operations import (
+    Acquire,
+    Busy,
+    Granted,
+    Operation,
+    Queued,
+    Refused,
+    Result,
+)
+from concordant.session.listener import Won
+from concordant.session.session import Session
+
+# How long a waiter that was in the queue sits out a store that does not answer.
+_OUTAGE_NS: Final = 15_000_000_000
+_AGAIN_S: Final = 0.1
+# How long one that was not yet in the queue asks again after a lost reply.
+_HICCUP_NS: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What one acquisition wants."""
+
+    name: str
+    ttl_ms: int
+    timeout_s: float | None
+    permits: int = 1
+    capacity: int = 1
+    note: str = ""
+
+
+class Attempt:
+    """One acquisition under way."""
+
+    def __init__(self, session: Session, combiner: Combiner[Operation, Result], wish: Wish) -> None:
+        self.owner = session.new_owner()
+        # Whether a request of this owner may be on its way although nobody awaits its answer.
+        self.stray = False
+        self._session = session
+        self._combiner = combiner
+        self._wish = wish
+        self._wait: Wait | None = None
+        self._clock = session.clock
+        timeout_s = wish.timeout_s
+        self._end_ns = (
+            None if timeout_s is None else self._clock.local_ns() + round(timeout_s * 1e9)
+        )
+        self._outage_ns: int | None = None
+
+    async def run(self) -> Won:
+        """Ask until granted; each pass is one round trip."""
+        while True:
+            self._session.check_usable()
+            # Once in the queue it stays there: asking without `wait` would give up its place.
+            waits = self._wait is not None or self._session.listening
+            waits = waits and self._wish.timeout_s != 0
+            if waits and self._wait is None:
+                self._wait = Wait(self._wish.name, self._wish.ttl_ms)
+                self._session.expect(self.owner, self._wait)
+            sent_ns = self._clock.local_ns()
+            result = await self._ask(waits)
+            if isinstance(result, Granted):
+                return Won(result.fence, sent_ns)
+            if isinstance(result, Refused):
+                raise refusal(self._wish.name, result)
+            if result is not None and self._over():
+                raise self._too_late()
+            if isinstance(result, Busy) and not waits:
+                await call(self._session.listen)
+                if not self._session.listening:  # it broke, and is being opened again
+                    await pause(self._at_most(_AGAIN_S))
+                continue
+            won = await self._sleep(result)
+            if won is not None:
+                return won
+            # No check of the time here: asking a last time finds a grant whose hint was lost.
+
+    async def _ask(self, waits: bool) -> Result | None:
+        """Return the store's answer, or None for an outage that may be sat out."""
+        stray, self.stray = self.stray, True
+        sent_ns = self._clock.local_ns()
+        try:
+            result = await self._combiner.submit(request(self._wish, self.owner, waits))
+        except (BackendUnavailable, OutcomeUnknown) as error:
+            if isinstance(error, BackendUnavailable):
+                self.stray = stray
+            if self._outage_ns is None:
+                self._outage_ns = sent_ns + self._patience_ns(error)
+            if self._clock.local_ns() >= self._outage_ns or (self._wish.timeout_s and self._over()):
+                raise
+            return None
+        self.stray = stray
+        self._outage_ns = None
+        return result
+
+    def _patience_ns(self, error: ConcordantError) -> int:
+        """Say how long an outage that begins with this error is sat out."""
+        if self._wait is not None:
+            return _OUTAGE_NS
+        # A first request fails at once where nothing answers. But a reply may be lost by
+        # a connection that broke while it was idle: asking once more tells.
+        return _HICCUP_NS if isinstance(error, OutcomeUnknown) else 0
+
+    async def _sleep(self, result: Result | None) -> Won | None:
+        sleep_s = _AGAIN_S
+        if isinstance(result, Queued | Busy):
+            sleep_s = self._at_most(result.retry_ms / 1000)
+        if self._wait is None:
+            await pause(sleep_s)
+            return None
+        return await self._wait.wait(sleep_s)
+
+    def _at_most(self, seconds: float) -> float:
+        if self._end_ns is None:
+            return seconds
+        return min(seconds, max(0, self._end_ns - self._clock.local_ns()) / 1e9)
+
+    def _over(self) -> bool:
+        return self._wish.timeout_s == 0 or (
+            self._end_ns is not None and self._clock.local_ns() >= self._end_ns
+        )
+
+    def _too_late(self) -> LockTimeout:
+        return LockTimeout(
+            f"{self._wish.name!r} was not granted within {self._wish.timeout_s} s; "
+            "somebody else holds it: try later"
+        )
+
+
+def request(wish: Wish, owner: str, wait: bool) -> Acquire:
+    """Return what is asked of the store."""
+    return Acquire(wish.name, owner, wish.ttl_ms, wait, wish.permits, wish.capacity, wish.note)
+
+
+def refusal(name: str, refused: Refused) -> UsageError:
+    """Return the error for an acquisition that the store will never grant."""
+    return UsageError(f"the lock {name!r} cannot be acquired like this: {refused.reason}")
