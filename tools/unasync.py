@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 PAIRS = (
     ("src/concordant/aio", "src/concordant/sync"),
+    ("src/concordant/drivers/postgres/aio", "src/concordant/drivers/postgres/sync"),
     ("tests/contract/aio", "tests/contract/sync"),
     ("tests/surface/aio", "tests/surface/sync"),
     ("tests/crash/aio", "tests/crash/sync"),

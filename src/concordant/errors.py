@@ -12,6 +12,8 @@
 ``TransactionStuck``   call a person: it cannot be finished automatically
 ``GuaranteeUnavailable`` choose another backend: this one cannot promise that
 =====================  =============================================================
+
+``StepFailed`` goes the other way: a saga's action raises it to say no.
 """
 
 from __future__ import annotations
@@ -70,3 +72,11 @@ class TransactionStuck(ConcordantError):
 
 class GuaranteeUnavailable(ConcordantError):
     """The chosen backend cannot give what was asked; choose another one."""
+
+
+class StepFailed(ConcordantError):
+    """Raised by a saga's action to say no, for good: undo what came before, do not try again.
+
+    Not a TransactionAborted, so that no handler around a transaction inside the action takes
+    the refusal for one that may be repeated.
+    """

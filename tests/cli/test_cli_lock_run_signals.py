@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import suppress
 
 import pytest
 
@@ -32,8 +32,9 @@ def started(shell: Shell, script: str, *options: str) -> tuple[subprocess.Popen[
 @pytest.mark.parametrize("name", ["TERM", "INT", "HUP", "QUIT"])
 def test_signals_go_to_the_whole_group(shell: Shell, name: str) -> None:
     number = signal.Signals[f"SIG{name}"]
-    inner = f"trap 'tell two inner; exit 0' {name}; tell three $$; {LOOP}"
-    script = f"trap 'wait; exit 5' {name}; (trap - {name}; {inner}) & wait; {LOOP}"
+    inner = f"{TELL} trap 'tell two inner; exit 0' {name}; tell three $$; {LOOP}"
+    (shell.folder / "inner").write_text(inner)
+    script = f"trap 'exit 5' {name}; sh inner"
     holder, _ = started(shell, script)
     until(lambda: shell.written("three"), "the command's own child runs")
     holder.send_signal(number)
@@ -150,7 +151,8 @@ class Terminal:
         """Hang up, and end the shell and what it runs."""
         for pid in children(self.pid):
             for each in [*children(pid), pid]:
-                os.kill(each, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(each, signal.SIGKILL)
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
         os.close(self._fd)
@@ -169,7 +171,6 @@ def lock_run(command: str, options: str = "") -> str:
 
 def test_the_command_reads_the_terminal(terminal: Terminal) -> None:
     terminal.type(lock_run("sh -c 'read word; echo got-$word; read word; exit 3'"))
-    time.sleep(0.5)
     terminal.type("hello\n")
     terminal.shows("got-hello")
     terminal.type("\n")
@@ -242,7 +243,7 @@ def test_in_the_background_of_a_terminal(terminal: Terminal, shell: Shell) -> No
     terminal.shows("got-now")
 
 
-def test_no_terminal_no_job_control(shell: Shell, tmp_path: Path) -> None:
+def test_no_terminal_no_job_control(shell: Shell) -> None:
     holder, command = started(shell, LOOP)
     os.kill(command, signal.SIGSTOP)
     until(lambda: state(command) == "T", "somebody stopped it by hand")

@@ -30,6 +30,12 @@ def participant_backend(request: pytest.FixtureRequest) -> Backend:
     return request.param
 
 
+@pytest.fixture(params=params("barrier"))
+def barrier_backend(request: pytest.FixtureRequest) -> Backend:
+    """Each backend that keeps barriers for saga steps."""
+    return request.param
+
+
 @pytest.fixture
 def lock_url(lock_backend: Backend, tmp_path: Path) -> str:
     """The URL of an empty lock store."""
@@ -56,3 +62,10 @@ def resource_url(participant_backend: Backend, tmp_path: Path) -> Callable[[], s
 def bank_url(participant_backend: Backend, resource_url: Callable[[], str]) -> str:
     """The URL of a database with three accounts, made by a plain connection."""
     return open_bank(participant_backend, resource_url())
+
+
+@pytest.fixture
+def barrier_url(barrier_backend: Backend, tmp_path: Path) -> str:
+    """The URL of a database with three accounts, that no saga step has changed."""
+    assert barrier_backend.barrier_url is not None
+    return open_bank(barrier_backend, barrier_backend.barrier_url(tmp_path))

@@ -21,6 +21,7 @@ SUITES = {
     "lock_store": ("lock_store",),
     "transaction_log": ("transaction_log", "log_"),
     "participant": ("participant",),
+    "barrier": ("barrier",),
 }
 
 _ITEM = re.compile(r"tests/contract/(\w+)/test_\w+?_(\w+)\.py::(test_\w+)(?:\[(.*)\])?$")

@@ -74,6 +74,7 @@ class Backend:
     lock_url: FreshUrl | None = None
     log_url: FreshUrl | None = None
     participant_url: FreshUrl | None = None
+    barrier_url: FreshUrl | None = None
     dialect: Dialect | None = None
     restart: Callable[[], None] | None = None
     needs_server: bool = False
@@ -84,4 +85,5 @@ class Backend:
             "lock_store": self.lock_url,
             "transaction_log": self.log_url,
             "participant": self.participant_url,
+            "barrier": self.barrier_url,
         }[port]

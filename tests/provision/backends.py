@@ -8,11 +8,12 @@ import pytest
 
 from tests.provision.backend import Backend
 from tests.provision.memory import MEMORY
+from tests.provision.postgres import POSTGRES
 from tests.provision.sqlite import SQLITE
 
-BACKENDS = (MEMORY, SQLITE)
+BACKENDS = (MEMORY, SQLITE, POSTGRES)
 
-PORTS = ("lock_store", "transaction_log", "participant")
+PORTS = ("lock_store", "transaction_log", "participant", "barrier")
 
 
 def offering(port: str) -> list[Backend]:

@@ -16,7 +16,7 @@ from concordant.drivers import registry
 from concordant.locking.operations import Inspect, View
 
 CONCORDANT = str(Path(sys.executable).with_name("concordant"))
-_WAIT_S = 30.0
+_WAIT_S = 8.0
 
 
 def until(seen: Callable[[], Any], what: str) -> Any:

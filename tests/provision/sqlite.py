@@ -53,5 +53,6 @@ SQLITE = Backend(
     lock_url=_fresh,
     log_url=_fresh,
     participant_url=_fresh_participant,
+    barrier_url=_fresh,
     dialect=SqliteDialect(),
 )

@@ -23,13 +23,13 @@ from concordant.locking.operations import Hint, Operation, Result
 
 _PREFIX = "faulty+"
 
-How = Literal["refused", "lost", "late", "held", "hung", "interrupted", "interrupted-after"]
+How = Literal["refused", "lost", "late", "held", "slow", "hung", "interrupted", "interrupted-after"]
 """What becomes of a batch.
 
 refused: not applied, and the caller is told so; lost: applied, but the reply is lost; late: the
 caller is told nothing, and it is applied when the test says so; held: applied and answered when
-the rule is over; hung: refused when the rule is over; interrupted: Ctrl-C before it is applied;
-interrupted-after: Ctrl-C when it has been applied.
+the rule is over; slow: applied at once and answered when the rule is over; hung: refused when the
+rule is over; interrupted: Ctrl-C before it is applied; interrupted-after: Ctrl-C when it has been.
 """
 
 
@@ -184,6 +184,8 @@ class FaultyStore:
             self._faults.keep_late(self._inner, batch)
         _raise_before(rule)
         results = self._inner.apply(batch)
+        while rule is not None and rule.how == "slow" and not rule.over:
+            time.sleep(0.002)
         _raise_after(rule)
         return results
 
@@ -227,6 +229,8 @@ class AsyncFaultyStore:
             self._faults.keep_late(self._late, batch)
         _raise_before(rule)
         results = await self._inner.apply(batch)
+        while rule is not None and rule.how == "slow" and not rule.over:
+            await asyncio.sleep(0.002)
         _raise_after(rule)
         return results
 

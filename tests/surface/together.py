@@ -25,7 +25,7 @@ class Stranded(AssertionError):
 async def async_together(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
     """Make all the calls at once and return their results; Stranded if some never end."""
     tasks = [asyncio.ensure_future(call()) for call in calls]
-    done, stranded = await asyncio.wait(tasks, timeout=BOUND_S)
+    _, stranded = await asyncio.wait(tasks, timeout=BOUND_S)
     for task in stranded:
         task.cancel()
     if stranded:

@@ -207,6 +207,7 @@ class AsyncTransaction:
             # with that, as long as no later attempt has a branch of the same name.
             if self._named:
                 self._coordinator._spend(self.gid)
+            # If it never left here, the branch still holds what the rollback needs.
             await self._branches[index].abandon()
             return VoteUnknown(index)
         if vote.kind == "refused":
@@ -255,6 +256,7 @@ class AsyncTransaction:
             return OnePhase("aborted")
         except Exception as error:
             self._note(f"{place.place} did not answer", error)
+        await self._branches[index].abandon()
         for pause_s in _PAUSES_S:
             try:
                 return OnePhase("committed" if await place.committed(name) else "aborted")

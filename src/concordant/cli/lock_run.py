@@ -21,7 +21,7 @@ from concordant.cli.guardian import Guardian
 from concordant.cli.options import Settings, pass_settings, shared_options, store_url
 from concordant.cli.output import print_json
 from concordant.cli.reach import check_reachable
-from concordant.cli.supervise import ENDING, News, Policy, Supervisor, listening
+from concordant.cli.supervise import ENDING, JOB_CONTROL, News, Policy, Supervisor, listening
 from concordant.errors import ConcordantError, LockLost, LockTimeout, OutcomeUnknown
 from concordant.locking.limits import NOTE_BYTES_MAX
 
@@ -231,10 +231,11 @@ async def _run(lease: AsyncLease, order: Order, news: News) -> int:
     }
     guardian = Guardian(order.policy.grace_s) if order.policy.on_lost == "kill" else None
     try:
-        child = Child.start(order.command, environment, order.as_json)
-        if guardian is not None:
-            guardian.watch(child.group, lease)
-        return await Supervisor(child, lease, order.policy, news, guardian).run()
+        with listening(news, JOB_CONTROL):
+            child = Child.start(order.command, environment, order.as_json)
+            if guardian is not None:
+                guardian.watch(child.group, lease)
+            return await Supervisor(child, lease, order.policy, news, guardian).run()
     finally:
         if guardian is not None:
             guardian.dismiss()

@@ -17,7 +17,14 @@ from concordant.drivers.urls import mask
 from concordant.errors import BackendUnavailable, OutcomeUnknown
 from concordant.sync.journal import Journal
 from concordant.transactions.names import BranchId
-from concordant.transactions.operations import Alive, Decision, Listing, OwnerStates, Record
+from concordant.transactions.operations import (
+    Alive,
+    Decision,
+    Listing,
+    OwnerStates,
+    Record,
+    final,
+)
 from concordant.transactions.recovery import Verdict, judge
 
 _WHY = {
@@ -69,7 +76,8 @@ class Picture:
         """Return what is in doubt: branches found, then what only the log speaks of."""
         prepared = [self._of_branch(each) for each in self.found]
         known = {doubt.branch for doubt in prepared}
-        return [*prepared, *self._of_decisions(known), *map(self._of_record, self.listed.records)]
+        open_records = [each for each in self.listed.records if not final(each.state)]
+        return [*prepared, *self._of_decisions(known), *map(self._of_record, open_records)]
 
     def lives(self, owner: str, epoch: int) -> bool:
         """Tell whether that epoch of a coordinator runs."""

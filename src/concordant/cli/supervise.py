@@ -22,6 +22,8 @@ _log = logging.getLogger("concordant.lock_run")
 
 # Passed on to the command, which has the grace to end.
 ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+# Of interest once there is a command, and to be listened for before it starts.
+JOB_CONTROL: Final = (signal.SIGCHLD, signal.SIGCONT, signal.SIGTSTP)
 # What the lease's own thread puts among the signals; no signal has this number.
 LOST: Final = 0
 
@@ -88,12 +90,10 @@ class Supervisor:
             loop.call_soon_threadsafe(self._news.put_nowait, LOST)
 
         self._lease.on_lost(tell_lost)
-        numbers = (signal.SIGCHLD, signal.SIGCONT, signal.SIGTSTP)
         before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         try:
-            with listening(self._news, numbers):
-                self._continue()
-                return await self._watch()
+            self._continue()
+            return await self._watch()
         finally:
             self._terminal.take_back(self._child.group)
             signal.signal(signal.SIGTTOU, before)

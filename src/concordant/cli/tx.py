@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from concordant.cli.exits import UNAVAILABLE, Failure
 from concordant.cli.looking import Doubt, Picture, look
 from concordant.cli.options import Command, Settings, pass_settings, shared_options, store_url
 from concordant.cli.output import print_facts, print_json, print_table, seconds
@@ -47,20 +48,18 @@ def tx() -> None:
 def ls(settings: Settings, log: str | None, participants: tuple[str, ...]) -> None:
     """List branches in doubt and whatever else is not finished.
 
-    Looking changes nothing; a coordinator that runs on this log recovers what it can.
+    Looking changes nothing; a coordinator that runs on this log recovers what it can. Exits
+    with 69 if a participant did not answer, after listing what the others said.
     """
     _check_exist(participants)
     with _journal(settings, log) as journal:
         picture = look(journal, journal.unfinished(), participants)
     doubts = picture.doubts()
     if settings.as_json:
-        doubts_json = [asdict(doubt) for doubt in doubts]
-        print_json(
-            {"log_id": picture.log_id, "doubts": doubts_json, "unreached": picture.unreached}
-        )
-        return
-    _print_doubts(doubts)
-    _print_unreached(picture)
+        print_json({"log_id": picture.log_id, **_in_doubt(doubts, picture)})
+    else:
+        _print_doubts(doubts)
+    _complain_of_unreached(picture)
 
 
 @tx.command()
@@ -77,19 +76,16 @@ def show(settings: Settings, gid: str, log: str | None, participants: tuple[str,
     known = [_about(each, picture) for each in listed]
     doubts = picture.doubts()
     if settings.as_json:
-        doubts_json = [asdict(doubt) for doubt in doubts]
-        print_json(
-            {"gid": gid, "known": known, "doubts": doubts_json, "unreached": picture.unreached}
-        )
-        return
-    if not known:
-        print_facts([("gid", gid), ("decision", "none: under way, rolled back, or purged")])
-    for facts in known:
-        print_facts(list(_lines(facts)))
-    if doubts:
-        click.echo()
-        _print_doubts(doubts)
-    _print_unreached(picture)
+        print_json({"gid": gid, "known": known, **_in_doubt(doubts, picture)})
+    else:
+        if not known:
+            print_facts([("gid", gid), ("decision", "none: under way, rolled back, or purged")])
+        for facts in known:
+            print_facts(list(_lines(facts)))
+        if doubts:
+            click.echo()
+            _print_doubts(doubts)
+    _complain_of_unreached(picture)
 
 
 @contextmanager
@@ -162,6 +158,11 @@ def _print_doubts(doubts: Sequence[Doubt]) -> None:
     print_table(("gid", "state", "age", "owner", "place", "branch", "evidence"), rows)
 
 
-def _print_unreached(picture: Picture) -> None:
-    for unreached in picture.unreached:
-        click.echo(f"concordant: not asked: {unreached}", err=True)
+def _in_doubt(doubts: Sequence[Doubt], picture: Picture) -> dict[str, Any]:
+    return {"doubts": [asdict(doubt) for doubt in doubts], "unreached": picture.unreached}
+
+
+def _complain_of_unreached(picture: Picture) -> None:
+    """End with 69 when the list just printed may lack something."""
+    if picture.unreached:
+        raise Failure(UNAVAILABLE, f"not everybody answered: {'; '.join(picture.unreached)}")

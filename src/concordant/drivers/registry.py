@@ -7,9 +7,11 @@ from types import ModuleType
 from typing import Any, Final, cast
 
 from concordant.drivers.base import (
+    AsyncBarrier,
     AsyncLockStore,
     AsyncParticipant,
     AsyncTransactionLog,
+    Barrier,
     LockStore,
     Participant,
     TransactionLog,
@@ -21,6 +23,7 @@ from concordant.errors import GuaranteeUnavailable, UsageError
 _DRIVERS: Final[dict[str, tuple[str, str]]] = {
     "memory": ("concordant.drivers.memory", ""),
     "sqlite": ("concordant.drivers.sqlite", ""),
+    "postgresql": ("concordant.drivers.postgres", "postgres"),
 }
 
 # What each factory name gives, in a user's words.
@@ -28,6 +31,7 @@ _PORTS: Final = {
     "lock_store": "locks",
     "transaction_log": "a transaction log",
     "participant": "a participant in two-phase commit",
+    "barrier": "a database with barriers for saga steps",
 }
 
 
@@ -99,3 +103,13 @@ def participant(url: str) -> Participant:
 def async_participant(url: str) -> AsyncParticipant:
     """Return the participant behind the URL, not yet connected."""
     return cast(AsyncParticipant, _open(url, "participant", "async_participant"))
+
+
+def barrier(url: str) -> Barrier:
+    """Return the database with barriers behind the URL, not yet connected."""
+    return cast(Barrier, _open(url, "barrier", "barrier"))
+
+
+def async_barrier(url: str) -> AsyncBarrier:
+    """Return the database with barriers behind the URL, not yet connected."""
+    return cast(AsyncBarrier, _open(url, "barrier", "async_barrier"))

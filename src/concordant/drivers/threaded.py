@@ -14,17 +14,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from concordant.drivers.base import (
+    Barrier,
     Branch,
     InDoubt,
     LockStore,
     Participant,
     Resolution,
+    StepWork,
     TransactionLog,
     Vote,
 )
 from concordant.drivers.capabilities import Capabilities
 from concordant.errors import UsageError
 from concordant.locking.operations import Operation, Result
+from concordant.transactions.barrier import Op, Ruling
 from concordant.transactions.names import BranchId
 from concordant.transactions.operations import LogOperation, LogResult
 
@@ -188,6 +191,78 @@ class ThreadedParticipant:
         await self._thread.end(self._participant.close)
 
 
-def _abandon(begun: Future[Branch]) -> None:
+class ThreadedStepWork:
+    """The async form of a step's work, on a thread of its own; see ThreadedBranch."""
+
+    def __init__(self, work: StepWork, thread: OwnThread) -> None:
+        self._work = work
+        self._thread = thread
+
+    @property
+    def ruling(self) -> Ruling:
+        """What the barrier says."""
+        return self._work.ruling
+
+    @property
+    def stored(self) -> str:
+        """The result that the first call committed, or why not."""
+        return self._work.stored
+
+    @property
+    def connection(self) -> Any:
+        """The database connection to do the work on; never commit or roll back on it."""
+        return self._work.connection
+
+    async def commit(self, result: str) -> None:
+        """Commit the work and the barrier's row, and end the thread."""
+        await self._last(self._work.commit, result)
+
+    async def refuse(self, reason: str) -> None:
+        """Roll back, store that the action says no, and end the thread."""
+        await self._last(self._work.refuse, reason)
+
+    async def abandon(self) -> None:
+        """Roll back and end the thread; never raises, harmless when repeated."""
+        await self._thread.end(self._work.abandon)
+
+    async def _last(self, call: Callable[[str], None], text: str) -> None:
+        try:
+            await self._thread.run(call, text)
+        finally:
+            # Harmless by now; it is the end of the thread that counts.
+            await self.abandon()
+
+
+class ThreadedBarrier:
+    """The async form of a blocking barrier; each step's work has a thread of its own."""
+
+    def __init__(self, barrier: Barrier) -> None:
+        self._barrier = barrier
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this database promises."""
+        return self._barrier.capabilities
+
+    async def enter(self, gid: str, step: str, op: Op) -> ThreadedStepWork:
+        """Pass the barrier; if the task is cancelled meanwhile, the work is abandoned."""
+        thread = OwnThread("concordant-step")
+        future = thread.submit(self._barrier.enter, gid, step, op)
+        try:
+            work = ThreadedStepWork(await asyncio.wrap_future(future), thread)
+        except asyncio.CancelledError:
+            # Nobody will ever hold what the thread may still be starting.
+            thread.submit(_abandon, future)
+            raise
+        if work.ruling != "run":
+            await work.abandon()
+        return work
+
+    async def aclose(self) -> None:
+        """Close the barrier, rolling back what is under way."""
+        await asyncio.get_running_loop().run_in_executor(None, self._barrier.close)
+
+
+def _abandon(begun: Future[Branch] | Future[StepWork]) -> None:
     if not begun.cancelled() and begun.exception() is None:
         begun.result().abandon()

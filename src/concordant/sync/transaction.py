@@ -208,6 +208,7 @@ class Transaction:
             # with that, as long as no later attempt has a branch of the same name.
             if self._named:
                 self._coordinator._spend(self.gid)
+            # If it never left here, the branch still holds what the rollback needs.
             self._branches[index].abandon()
             return VoteUnknown(index)
         if vote.kind == "refused":
@@ -254,6 +255,7 @@ class Transaction:
             return OnePhase("aborted")
         except Exception as error:
             self._note(f"{place.place} did not answer", error)
+        self._branches[index].abandon()
         for pause_s in _PAUSES_S:
             try:
                 return OnePhase("committed" if place.committed(name) else "aborted")

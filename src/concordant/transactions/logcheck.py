@@ -26,6 +26,7 @@ from concordant.transactions.operations import (
 )
 
 BATCH_MAX: Final = 256
+CLAIM_MAX: Final = 1024
 LEASE_MS_MAX: Final = 24 * 3600 * 1000
 DUE_MS_MAX: Final = 366 * 24 * 3600 * 1000
 AGE_MS_MAX: Final = 2**53 - 1
@@ -75,8 +76,7 @@ def _check(operation: LogOperation) -> None:
         case Advance():
             _check_advance(operation)
         case Claim():
-            _text("an owner", operation.owner, OWNER_BYTES_MAX, least=1)
-            _number("a limit", operation.limit, 1, _INT_MAX)
+            _check_claim(operation)
         case Query():
             _text("a gid to go on after", operation.after, OWNER_BYTES_MAX)
             _number("a limit", operation.limit, 1, _INT_MAX)
@@ -109,6 +109,17 @@ def _check_advance(operation: Advance) -> None:
     _number("a delay in ms", operation.due_in_ms, 0, DUE_MS_MAX)
     _text("data", operation.data, TEXT_BYTES_MAX)
     _text("evidence", operation.evidence, EVIDENCE_BYTES_MAX)
+
+
+def _check_claim(operation: Claim) -> None:
+    _text("an owner", operation.owner, OWNER_BYTES_MAX, least=1)
+    _number("a limit", operation.limit, 1, _INT_MAX)
+    if max(len(operation.definitions), len(operation.gids)) > CLAIM_MAX:
+        raise UsageError(f"a claim names at most {CLAIM_MAX} definitions or gids")
+    for definition in operation.definitions:
+        _text("a definition", definition, TEXT_BYTES_MAX)
+    for gid in operation.gids:
+        check_gid(gid)
 
 
 def _text(what: str, text: object, most: int, least: int = 0) -> None:

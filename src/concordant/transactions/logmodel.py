@@ -16,7 +16,7 @@ epoch whose lease has run out is over for good, even if nobody noticed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -239,12 +239,12 @@ def _claim(rows: LogRows, operation: Claim, moment: LogMoment) -> LogResult:
     if not _alive(rows, *claimer, moment):
         return OwnerGone()
     left: list[RecordRow] = []
-    known: dict[tuple[str, int], bool] = {claimer: False}
-    for row in rows.due_records(moment.now_us):
+    known: dict[tuple[str, int], bool] = {claimer: not operation.own}
+    for row in _claimable(rows, operation, moment):
         holder = (row.owner, row.epoch)
         if holder not in known:
             known[holder] = _alive(rows, *holder, moment)
-        if not known[holder]:
+        if not known[holder] or row.state == "stuck":
             left.append(row)
         if len(left) == min(operation.limit, LIMIT_MAX):
             break
@@ -262,6 +262,15 @@ def _claim(rows: LogRows, operation: Claim, moment: LogMoment) -> LogResult:
     for row in taken:
         rows.put_record(row)
     return Listing(records=tuple(_record(row, moment) for row in taken))
+
+
+def _claimable(rows: LogRows, operation: Claim, moment: LogMoment) -> Iterator[RecordRow]:
+    """Yield what the claim asks for, whoever has it; stuck records only if named."""
+    named = (rows.record(gid) for gid in dict.fromkeys(operation.gids))
+    unfinished = (row for row in named if row is not None and not final(row.state))
+    for row in unfinished if operation.gids else rows.due_records(moment.now_us):
+        if not operation.definitions or row.definition in operation.definitions:
+            yield row
 
 
 # --- reading ------------------------------------------------------------------------------

@@ -104,11 +104,19 @@ class Advance:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Take over due, unfinished records whose owner's epoch is over (or one's own)."""
+    """Take over due, unfinished records whose owner's epoch is over (or one's own).
+
+    `definitions`: only records of one of these; none named, of any. `own`: the claimer's own
+    ones too. `gids`: only these, due or not, and of them also the stuck, whoever has them:
+    nobody works on those.
+    """
 
     owner: str
     epoch: int
     limit: int = 16
+    definitions: tuple[str, ...] = ()
+    own: bool = True
+    gids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

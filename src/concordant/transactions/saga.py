@@ -67,8 +67,8 @@ class Limits:
 
     def pause_ms(self, attempts: int) -> int:
         """Return the pause after so many failed attempts."""
-        # The exponent is bounded, since 2 to the power of a million takes a while.
-        return min(self.pause_cap_ms, self.pause_first_ms * 2 ** min(attempts - 1, 40))
+        # The exponent is bounded, since a shift by a million takes a while.
+        return min(self.pause_cap_ms, self.pause_first_ms << min(attempts - 1, 40))
 
 
 # --- events -------------------------------------------------------------------------------
@@ -299,30 +299,30 @@ def step(machine: Saga, event: Event) -> Step:
     match machine.state, event:
         case _, Overtaken() | SaveUnknown():
             return replace(machine, state="left"), ()
-        case ("committed" | "aborted" | "stuck"), Saved():
+        case (("committed" | "aborted" | "stuck"), Saved()):
             return machine, ()
-        case ("running" | "aborting"), Saved():
+        case (("running" | "aborting"), Saved()):
             return (machine, (Rest(machine.rest_ms),)) if machine.rest_ms else _go(machine)
         case ("running", Begun()) | (("running" | "aborting"), Rested()):
             return _go(machine)
-        case ("running" | "aborting"), Answered(result):
+        case (("running" | "aborting"), Answered(result)):
             return _answered(machine, result)
         case "running", Refused(reason):
             return _abort(machine.with_step(_at_hand(machine), "failed"), reason)
         case "running", TimedOut(started):
             return _timed_out(machine, started)
-        case ("running" | "aborting"), Failed(trouble):
+        case (("running" | "aborting"), Failed(trouble)):
             return _once_more(machine, trouble, machine.limits.pause_ms(machine.attempts + 1))
-        case ("running" | "aborting"), Resumed():
+        case (("running" | "aborting"), Resumed()):
             begun = machine.with_step(_at_hand(machine), "begun")
             machine = begun if machine.state == "running" else machine
             return _once_more(machine, "whoever ran it died, or lost its log", 0)
-        case ("running" | "aborting"), Unfit(trouble):
+        case (("running" | "aborting"), Unfit(trouble)):
             return _save(replace(machine, state="stuck", trouble=trouble))
         case "stuck", Retried():
             back: State = "running" if machine.way == "forward" else "aborting"
             return _save(replace(machine, state=back, attempts=0, trouble=""))
-        case ("running" | "aborting" | "stuck"), SettledByHand(state, reason):
+        case (("running" | "aborting" | "stuck"), SettledByHand(state, reason)):
             return _save(replace(machine, state=state, reason=reason, trouble=""))
     raise ValueError(f"{event} cannot come in the state {machine.state}")
 

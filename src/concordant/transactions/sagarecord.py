@@ -26,7 +26,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 def check_name(what: str, name: str) -> str:
     """Return the name unchanged, or raise UsageError: 1 to 64 of ``[A-Za-z0-9._-]``."""
-    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
+    if _NAME.fullmatch(name) is None:
         raise UsageError(f"{what} is 1 to 64 of [A-Za-z0-9._-], not {name!r}")
     return name
 
@@ -35,6 +35,8 @@ def as_json(what: str, value: object, bytes_max: int) -> str:
     """Return the value as the one JSON text that equal values share, or raise UsageError."""
     try:
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        # Once around: keys that were no strings may fall together only now.
+        text = json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"{what} must be a JSON value: {error}") from None
     if len(text) > bytes_max:  # plain ASCII, so characters are bytes

@@ -9,12 +9,14 @@ import pytest
 
 from concordant.drivers import registry
 from concordant.drivers.base import (
+    AsyncBarrier,
     AsyncLockStore,
     AsyncParticipant,
     AsyncTransactionLog,
     LockStore,
 )
 from tests.contract.aio.bank import Bank
+from tests.contract.aio.steps import Steps
 from tests.provision.backend import Backend
 
 
@@ -87,3 +89,24 @@ def bank(
 ) -> Bank:
     """A database with three accounts, and the participant that speaks for it."""
     return Bank(participant_backend, bank_url, opened)
+
+
+@pytest.fixture
+async def another_barrier(barrier_url: str) -> AsyncIterator[Callable[[], AsyncBarrier]]:
+    """What opens the same barriers once more, as another process would."""
+    async with AsyncExitStack() as stack:
+
+        def make() -> AsyncBarrier:
+            opened = registry.async_barrier(barrier_url)
+            stack.push_async_callback(opened.aclose)
+            return opened
+
+        yield make
+
+
+@pytest.fixture
+def steps(
+    barrier_backend: Backend, barrier_url: str, another_barrier: Callable[[], AsyncBarrier]
+) -> Steps:
+    """A database with three accounts, and saga steps that change them."""
+    return Steps(barrier_backend, barrier_url, another_barrier)

@@ -10,11 +10,13 @@ import pytest
 
 from concordant.drivers import registry
 from concordant.drivers.base import (
+    Barrier,
     LockStore,
     Participant,
     TransactionLog,
 )
 from tests.contract.sync.bank import Bank
+from tests.contract.sync.steps import Steps
 from tests.provision.backend import Backend
 
 
@@ -85,3 +87,24 @@ def opened() -> Iterator[Callable[[str], Participant]]:
 def bank(participant_backend: Backend, bank_url: str, opened: Callable[[str], Participant]) -> Bank:
     """A database with three accounts, and the participant that speaks for it."""
     return Bank(participant_backend, bank_url, opened)
+
+
+@pytest.fixture
+def another_barrier(barrier_url: str) -> Iterator[Callable[[], Barrier]]:
+    """What opens the same barriers once more, as another process would."""
+    with ExitStack() as stack:
+
+        def make() -> Barrier:
+            opened = registry.barrier(barrier_url)
+            stack.callback(opened.close)
+            return opened
+
+        yield make
+
+
+@pytest.fixture
+def steps(
+    barrier_backend: Backend, barrier_url: str, another_barrier: Callable[[], Barrier]
+) -> Steps:
+    """A database with three accounts, and saga steps that change them."""
+    return Steps(barrier_backend, barrier_url, another_barrier)

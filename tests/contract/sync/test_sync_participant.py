@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from concordant.drivers.base import Participant
-from concordant.transactions.names import BranchId
+from concordant.transactions.names import BranchId, new_owner
 from tests.contract.banks import BEFORE, open_bank
 from tests.contract.parties import new_branch
 from tests.contract.sync.bank import Bank
@@ -166,7 +166,7 @@ def test_a_branch_that_was_not_prepared_is_gone_with_its_participant(bank: Bank)
 
 def test_branches_in_doubt_are_listed_oldest_first_foreign_ones_too(bank: Bank) -> None:
     mine = new_branch(log_id="cmine111")
-    foreign = BranchId("cother22", "owner999", 999, 63, "G" * 36)
+    foreign = BranchId("cother22", new_owner(), 999, 63, "G" * 36)
     for number, name in enumerate((mine, foreign)):
         bank.prepared("ada" if number == 0 else "bob", 7, name)
         sleep(0.1)

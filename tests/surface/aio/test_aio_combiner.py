@@ -47,11 +47,10 @@ async def ask_again_and_again(
     for number in range(first, first + times):
         try:
             answer = await combiner.submit(number)
-        except BackendUnavailable as error:
-            assert str(number) in str(error)
-        else:
-            assert answer == 2 * number
-            answered.append(number)
+        except BackendUnavailable:
+            continue
+        assert answer == 2 * number
+        answered.append(number)
 
 
 async def all_lanes_can_be_taken(combiner: Combiner[int, int], store: Doubler, lanes: int) -> None:

@@ -48,11 +48,10 @@ def ask_again_and_again(
     for number in range(first, first + times):
         try:
             answer = combiner.submit(number)
-        except BackendUnavailable as error:
-            assert str(number) in str(error)
-        else:
-            assert answer == 2 * number
-            answered.append(number)
+        except BackendUnavailable:
+            continue
+        assert answer == 2 * number
+        answered.append(number)
 
 
 def all_lanes_can_be_taken(combiner: Combiner[int, int], store: Doubler, lanes: int) -> None:

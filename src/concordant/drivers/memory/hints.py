@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
 from typing import Final
 
 from concordant.errors import BackendUnavailable
@@ -16,34 +16,41 @@ _QUEUED_MAX: Final = 4096
 
 
 class Stream:
-    """The hints of one client as one listener receives them."""
+    """The hints of one client as one listener receives them.
+
+    Its queue is the one of the standard library that an interrupt in the main thread cannot
+    leave locked; a condition variable could.
+    """
 
     def __init__(self, on_close: Callable[[Stream], None]) -> None:
         self._on_close = on_close
-        self._arrived = threading.Condition()
-        self._hints: deque[Hint] = deque(maxlen=_QUEUED_MAX)
+        self._arrived: SimpleQueue[Hint | None] = SimpleQueue()
         self._closed = False
 
     def get(self, timeout_s: float) -> list[Hint]:
-        with self._arrived:
-            self._arrived.wait_for(lambda: self._hints or self._closed, timeout_s)
-            if self._closed:
-                raise BackendUnavailable("the hint stream was closed; open another one")
-            hints = list(self._hints)
-            self._hints.clear()
+        hints: list[Hint] = []
+        try:
+            self._take(hints, timeout_s)
+            while True:
+                self._take(hints, 0.0)
+        except Empty:
             return hints
 
     def close(self) -> None:
-        with self._arrived:
-            self._closed = True
-            self._arrived.notify_all()
+        self._closed = True
+        self._arrived.put(None)
         self._on_close(self)
 
     def put(self, hint: Hint) -> None:
         """Queue a hint and wake the reader."""
-        with self._arrived:
-            self._hints.append(hint)
-            self._arrived.notify_all()
+        if self._arrived.qsize() < _QUEUED_MAX:
+            self._arrived.put(hint)
+
+    def _take(self, hints: list[Hint], timeout_s: float) -> None:
+        hint = None if self._closed else self._arrived.get(timeout=max(0.0, timeout_s))
+        if hint is None or self._closed:
+            raise BackendUnavailable("the hint stream was closed; open another one")
+        hints.append(hint)
 
 
 class Streams:

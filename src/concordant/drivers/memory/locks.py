@@ -71,7 +71,8 @@ class LockTable:
         now_us = self._moment().now_us
         idle = [name for name, record in self._records.items() if horizons_us(record)[1] <= now_us]
         for name in idle:
-            self._fence_floor = max(self._fence_floor, self._records.pop(name).fence + 1)
+            self._fence_floor = max(self._fence_floor, self._records[name].fence + 1)
+            del self._records[name]
         self._sweep_at = max(_SWEEP_MIN, 2 * len(self._records))
 
 

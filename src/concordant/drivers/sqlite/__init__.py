@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 
 from concordant.drivers.base import (
+    AsyncBarrier,
     AsyncLockStore,
     AsyncParticipant,
     AsyncTransactionLog,
+    Barrier,
     LockStore,
     Participant,
     TransactionLog,
@@ -56,6 +58,21 @@ def async_participant(url: str) -> AsyncParticipant:
     from concordant.drivers.sqlite.aio import AsyncSqliteParticipant
 
     return AsyncSqliteParticipant(participant(url))
+
+
+def barrier(url: str) -> Barrier:
+    """Return the file as a database with barriers for saga steps, not yet opened."""
+    _check_platform()
+    from concordant.drivers.sqlite.barriers import SqliteBarrier
+
+    return SqliteBarrier(url)
+
+
+def async_barrier(url: str) -> AsyncBarrier:
+    """Return the file with barriers, not yet opened, each step on a thread of its own."""
+    from concordant.drivers.sqlite.aio import AsyncSqliteBarrier
+
+    return AsyncSqliteBarrier(barrier(url))
 
 
 def _check_platform() -> None:

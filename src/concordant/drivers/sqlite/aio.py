@@ -7,8 +7,15 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 from concordant.drivers.sqlite.handle import ENDS, BranchConnection, BranchCursor
-from concordant.drivers.threaded import OwnThread, ThreadedBranch, ThreadedParticipant
+from concordant.drivers.threaded import (
+    OwnThread,
+    ThreadedBarrier,
+    ThreadedBranch,
+    ThreadedParticipant,
+    ThreadedStepWork,
+)
 from concordant.errors import UsageError
+from concordant.transactions.barrier import Op
 from concordant.transactions.names import BranchId
 
 P = ParamSpec("P")
@@ -112,3 +119,24 @@ class AsyncSqliteParticipant(ThreadedParticipant):
     async def begin(self, branch: BranchId) -> AsyncSqliteBranch:
         """Start a branch; if the task is cancelled meanwhile, the branch is abandoned."""
         return AsyncSqliteBranch(await super().begin(branch))
+
+
+class AsyncSqliteStepWork(ThreadedStepWork):
+    """A step's work whose connection is awaited, too."""
+
+    def __init__(self, blocking: ThreadedStepWork) -> None:
+        super().__init__(blocking._work, blocking._thread)
+        self._connection = AsyncBranchConnection(blocking.connection, blocking._thread)
+
+    @property
+    def connection(self) -> AsyncBranchConnection:
+        """The connection for the step's work."""
+        return self._connection
+
+
+class AsyncSqliteBarrier(ThreadedBarrier):
+    """The async form of SqliteBarrier."""
+
+    async def enter(self, gid: str, step: str, op: Op) -> AsyncSqliteStepWork:
+        """Pass the barrier; if the task is cancelled meanwhile, the work is abandoned."""
+        return AsyncSqliteStepWork(await super().enter(gid, step, op))

@@ -104,6 +104,11 @@ class SqliteBranch:
         finally:
             self._leave()
 
+    def forget(self) -> None:
+        """Be over in a forked child, without touching the parent's connection."""
+        self._state = "over"
+        self._handle.forget()
+
     def _leave(self) -> None:
         self._give_back()
         self._handle.dispose()

@@ -16,11 +16,14 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from fcntl import LOCK_UN, flock
+from typing import Literal, TypeVar
 
 from concordant.drivers.sqlite.connections import connect, leak, open_error, statement_error
-from concordant.drivers.sqlite.writers import WriterQueue
+from concordant.drivers.sqlite.writers import Turn, WriterQueue
 from concordant.errors import BackendUnavailable, OutcomeUnknown, UsageError
+
+T = TypeVar("T")
 
 Synchronous = Literal["NORMAL", "FULL"]
 
@@ -82,38 +85,43 @@ class Database:
         self._closed = False
         _live.add(self)
 
-    @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
-        """Run the body as one write transaction: COMMIT at its end, ROLLBACK if it raises.
+    def change(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run the work as one write transaction and return what it returns.
 
-        Waits at most `wait_s` for other writers, then raises BackendUnavailable naming who
-        holds them up. Not reentrant.
+        COMMIT at its end, ROLLBACK if it raises. Waits at most `wait_s` for other writers,
+        then raises BackendUnavailable naming who holds them up. Not reentrant. An interrupt
+        at any moment leaves nothing taken, but whether it came before COMMIT is unknown.
         """
+        # A function and no context manager: an interrupt as a `with` of Python code enters
+        # or exits would leave the turn taken. The last steps here are no Python calls.
         give_up = time.monotonic() + self._wait_s
         self._check_process()
         with self._turn:
-            self._check_open()
+            queue, turn = self._next_turn()
             try:
-                self._wait_turn(give_up)
+                self._wait_turn(queue, turn, give_up)
                 with self._mutex:
                     connection = self._opened() or self._create()
                     self._check_same_file()
-                    with self._transaction(connection):
-                        yield connection
+                    return self._transact(connection, work)
+            except sqlite3.Error as error:
+                # Only ROLLBACK's own: the connection is of no more use, the next call opens anew.
+                self._drop()
+                raise OutcomeUnknown(
+                    f"{self.path}: {error}; ask again with the same ids"
+                ) from error
             finally:
-                # Unconditional, so that an interrupt between taking and noting it is no leak.
-                if self._queue is not None:
-                    self._queue.release()
+                turn.over = True
+                flock(turn.fd, LOCK_UN)
 
-    @contextmanager
-    def read(self) -> Iterator[sqlite3.Connection]:
-        """Run the body on one snapshot of the file; it must not write."""
+    def look(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run the work on one snapshot of the file; it must not write."""
         self._check_process()
-        with self._mutex:
-            absent = self._opened() is None
-        if absent:
-            with self.write():
-                pass  # which creates the tables
+        if self._connection is None:
+            with self._mutex:
+                absent = self._opened() is None
+            if absent:
+                self.change(lambda _: None)  # which creates the tables
         with self._mutex:
             connection = self._opened()
             if connection is None:
@@ -121,11 +129,64 @@ class Database:
             self._check_same_file()
             try:
                 connection.execute("BEGIN")
+                return work(connection)
+            except sqlite3.Error as error:
+                raise statement_error(self.path, error) from error
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """Run the body as `change` runs its work; an interrupt may leave the turn taken."""
+        give_up = time.monotonic() + self._wait_s
+        self._check_process()
+        with self._turn:
+            queue, turn = self._next_turn()
+            try:
+                self._wait_turn(queue, turn, give_up)
+                with self._mutex:
+                    connection = self._opened() or self._create()
+                    self._check_same_file()
+                    with self._transaction(connection):
+                        yield connection
+            finally:
+                turn.over = True
+                flock(turn.fd, LOCK_UN)
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """Run the body as `look` runs its work; an interrupt may leave the file taken."""
+        self.look(lambda _: None)
+        with self._mutex:
+            connection = self._opened()
+            if connection is None:
+                raise BackendUnavailable(f"{self.path}: the file went away while it was opened")
+            try:
+                connection.execute("BEGIN")
                 yield connection
             except sqlite3.Error as error:
                 raise statement_error(self.path, error) from error
             finally:
-                self._roll_back(connection)
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+            try:
+                connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise OutcomeUnknown(
+                    f"{self.path}: COMMIT failed ({error}); ask again with the same ids"
+                ) from error
+        except sqlite3.Error as error:
+            raise statement_error(self.path, error) from error
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """Close the connection after whatever is under way; harmless when repeated."""
@@ -148,55 +209,45 @@ class Database:
 
     # --- taking turns ---------------------------------------------------------------------
 
-    def _wait_turn(self, give_up: float) -> None:
+    def _next_turn(self) -> tuple[WriterQueue, Turn]:
+        self._check_open()
         if self._queue is None:
             self._check_place()
             # Two names of one file must lead to one queue.
             self._queue = WriterQueue(os.path.realpath(self.path) + ".lock")
-        queue = self._queue
         try:
-            granted = queue.acquire(max(0.0, give_up - time.monotonic()))
+            return self._queue, self._queue.turn()
         except OSError as error:
             raise BackendUnavailable(f"{self.path}.lock: {error.strerror}") from error
-        if not granted:
-            pid = queue.holder()
-            who = f"process {pid} has" if pid else "another process has"
-            raise BackendUnavailable(
-                f"{self.path}: waited {self._wait_s:g} s for the turn to write; {who} it"
-                " (is it stopped?); retry, or continue or kill that process"
-            )
 
-    @contextmanager
-    def _transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
+    def _wait_turn(self, queue: WriterQueue, turn: Turn, give_up: float) -> None:
+        if queue.wait(turn, max(0.0, give_up - time.monotonic())):
+            return
+        pid = queue.holder()
+        who = f"process {pid} has" if pid else "another process has"
+        raise BackendUnavailable(
+            f"{self.path}: waited {self._wait_s:g} s for the turn to write; {who} it"
+            " (is it stopped?); retry, or continue or kill that process"
+        )
+
+    def _transact(
+        self, connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]
+    ) -> T:
         try:
             connection.execute("BEGIN IMMEDIATE")
-            yield
+            result = work(connection)
+            try:
+                connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise OutcomeUnknown(
+                    f"{self.path}: COMMIT failed ({error}); ask again with the same ids"
+                ) from error
+            return result
         except sqlite3.Error as error:
-            self._roll_back(connection)
             raise statement_error(self.path, error) from error
-        except BaseException:
-            self._roll_back(connection)
-            raise
-        try:
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._roll_back(connection)
-            raise OutcomeUnknown(
-                f"{self.path}: COMMIT failed ({error}); ask again with the same ids"
-            ) from error
-        except BaseException:
-            self._roll_back(connection)
-            raise
-
-    def _roll_back(self, connection: sqlite3.Connection) -> None:
-        if os.getpid() != self._pid:
-            return  # forked in the middle: the transaction is the parent's
-        try:
+        finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-        except sqlite3.Error:
-            # A connection in an unknown state is of no more use; the next call opens anew.
-            self._drop()
 
     # --- opening --------------------------------------------------------------------------
 
@@ -257,8 +308,7 @@ class Database:
                 raise BackendUnavailable(
                     f"{self.path}: this file system has no WAL mode (got {mode}); use a local disk"
                 )
-            with self._transaction(connection):
-                self._create_tables(connection)
+            self._transact(connection, self._create_tables)
         except sqlite3.Error as error:
             connection.close()
             raise open_error(self.path, error) from error

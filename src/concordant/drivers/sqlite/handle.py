@@ -160,9 +160,8 @@ class BranchConnection(sqlite3.Connection):
 
     def explain(self, error: sqlite3.DatabaseError) -> None:
         """Raise what the error means inside a branch, if that is more than it says."""
-        code = getattr(error, "sqlite_errorcode", None)
         refused = self._policy.refused if self._policy is not None else ""
-        if code == sqlite3.SQLITE_AUTH and refused:
+        if refused and str(error).startswith("not authorized"):
             raise UsageError(f"a branch cannot do {refused}; {_OWN}") from error
         if not str(error).startswith(RESERVED):
             return
@@ -184,6 +183,10 @@ class BranchConnection(sqlite3.Connection):
             cursor.close()
         if raw is not None:
             raw.text_factory = str
+
+    def forget(self) -> None:
+        """Let go in a forked child, without touching the parent's connection."""
+        self._raw = None
 
     def dispose(self) -> None:
         """Close what this connection itself has open."""

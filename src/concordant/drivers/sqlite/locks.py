@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from concordant.clock import SYSTEM_CLOCK, Clock
@@ -64,22 +65,19 @@ class SqliteLockStore:
     def apply(self, batch: Sequence[Operation]) -> list[Result]:
         check_size(batch)
         if all(isinstance(operation, Inspect) for operation in batch):
-            with self._database.read() as connection:
-                return self._run(connection, batch, writing=False)[0]
-        with self._database.write() as connection:
-            results, hints = self._run(connection, batch, writing=True)
+            return self._database.look(partial(self._run, batch))[0]
+        results, hints = self._database.change(partial(self._run, batch, writing=True))
         if hints:
             self._tell(hints)
         return results
 
     def names(self, after: str = "", limit: int = 256) -> list[str]:
-        with self._database.read() as connection:
-            return self._rows(connection).busy_names(after, limit)
+        return self._database.look(lambda opened: self._rows(opened).busy_names(after, limit))
 
     def hints(self, client: str) -> SocketStream:
         """Listen at the client's socket; a further stream of the client takes its place."""
-        with self._database.read():
-            pass  # the folder of sockets lies beside a file that is there and ours
+        # The folder of sockets lies beside a file that is there and ours.
+        self._database.look(lambda _: None)
         stream = SocketStream(self._database.path, client)
         self._streams.add(stream)
         return stream
@@ -94,7 +92,7 @@ class SqliteLockStore:
         return LockRows(connection, self._boot(), self._clock.local_ns() // 1000)
 
     def _run(
-        self, connection: sqlite3.Connection, batch: Sequence[Operation], writing: bool
+        self, batch: Sequence[Operation], connection: sqlite3.Connection, writing: bool = False
     ) -> tuple[list[Result], list[Hint]]:
         refusals = [refusal(operation) for operation in batch]
         rows = self._rows(connection)
@@ -125,13 +123,12 @@ class SqliteLockStore:
                 gone = self._sender.send(hints)
                 if not gone:
                     return
-                with self._database.write() as connection:
-                    hints = self._pass_over(connection, gone)
+                hints = self._database.change(partial(self._pass_over, gone))
         except ConcordantError:
             # The batch itself is done. What was not told is found out by asking again.
             pass
 
-    def _pass_over(self, connection: sqlite3.Connection, gone: list[Hint]) -> list[Hint]:
+    def _pass_over(self, gone: list[Hint], connection: sqlite3.Connection) -> list[Hint]:
         """Cancel grants that nobody confirmed, and the dead clients' places behind them."""
         dead = {client_of(hint.owner) for hint in gone}
         names = {hint.name for hint in gone}
@@ -141,4 +138,4 @@ class SqliteLockStore:
             owners = [holder.owner for holder in record.holders if not holder.confirmed]
             owners += [waiter.owner for waiter in record.waiters]
             cancels += [Cancel(name, owner) for owner in owners if client_of(owner) in dead]
-        return self._run(connection, cancels, writing=True)[1]
+        return self._run(cancels, connection, writing=True)[1]

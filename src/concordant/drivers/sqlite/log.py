@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from concordant.clock import SYSTEM_CLOCK, Clock
@@ -49,11 +51,15 @@ class SqliteTransactionLog:
 
     def apply(self, batch: Sequence[LogOperation]) -> list[LogResult]:
         check_size(batch)
-        access = self._database.read if only_reads(batch) else self._database.write
-        with access() as connection:
-            moment = LogMoment(self._clock.local_ns() // 1000, self._clock.wall_us())
-            rows = SqliteRows(connection, self._boot())
-            return [perform(rows, operation, moment) for operation in batch]
+        access = self._database.look if only_reads(batch) else self._database.change
+        return access(partial(self._perform, batch))
 
     def close(self) -> None:
         self._database.close()
+
+    def _perform(
+        self, batch: Sequence[LogOperation], connection: sqlite3.Connection
+    ) -> list[LogResult]:
+        moment = LogMoment(self._clock.local_ns() // 1000, self._clock.wall_us())
+        rows = SqliteRows(connection, self._boot())
+        return [perform(rows, operation, moment) for operation in batch]

@@ -177,6 +177,8 @@ class SqliteParticipant:
         self._turns.forget()
         for session in [*self._idle, *self._open.values()]:
             leak(session.raw)
+        for branch in self._open:
+            branch.forget()
         self._idle, self._open = [], {}
         self._closed = True
 

@@ -60,6 +60,8 @@ _TELLING_BARE: Final = _TELLING | frozenset(
     ]
 )
 
+_SCHEMA: Final = "sqlite_master"
+
 _NAMES: Final = {
     getattr(sqlite3, f"SQLITE_{name}"): name.replace("_", " ")
     for name in [
@@ -131,7 +133,9 @@ class Policy:
         if schema != "main":
             # Only our triggers write temporary tables: others would outlive the branch.
             return by is not None and by.startswith(capture.TRIGGER)
-        if table in self._catalog.tables or table in self._catalog.views:
+        # Asked about the schema's own table when a table-valued function is first used;
+        # SQLite lets nobody write it directly.
+        if table in self._catalog.tables or table in self._catalog.views or table == _SCHEMA:
             return True
         if table.lower().startswith(OWN_PREFIX) and table != GUARD_TABLE:
             return False

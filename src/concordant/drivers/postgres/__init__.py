@@ -1,0 +1,16 @@
+"""PostgreSQL: lease rows for locks, PREPARE TRANSACTION for transactions, guards for both."""
+
+from concordant.drivers.base import AsyncParticipant, Participant
+from concordant.drivers.postgres.aio.participant import AsyncPostgresParticipant
+from concordant.drivers.postgres.options import PostgresOptions
+from concordant.drivers.postgres.sync.participant import PostgresParticipant
+
+
+def participant(url: str) -> Participant:
+    """Return the database as a participant, not yet connected."""
+    return PostgresParticipant(PostgresOptions.parse(url))
+
+
+def async_participant(url: str) -> AsyncParticipant:
+    """Return the database as a participant, not yet connected."""
+    return AsyncPostgresParticipant(PostgresOptions.parse(url))

@@ -1,0 +1,1 @@
+"""The drivers that talk to PostgreSQL, in their async form; the sync one is generated."""

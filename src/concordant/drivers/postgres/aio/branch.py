@@ -1,0 +1,146 @@
+"""One branch of a global transaction on PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from concordant.drivers.base import Vote
+from concordant.drivers.postgres.aio.pool import AsyncPool
+from concordant.drivers.postgres.connections import AsyncBranchConnection
+from concordant.drivers.postgres.errors import is_lost, translate
+from concordant.errors import OutcomeUnknown, TransactionAborted
+
+# The evidence row is written only if the branch has written something. The setting was made
+# local to the transaction that `begin` opened: a COMMIT in the user's own SQL has ended it,
+# the name is then missing, and the row's NOT NULL refuses the vote.
+_EVIDENCE: Final = """INSERT INTO concordant_branch (branch, state)
+SELECT NULLIF(current_setting('concordant.branch', true), ''), 'committed'
+WHERE pg_current_xact_id_if_assigned() IS NOT NULL
+   OR coalesce(current_setting('concordant.branch', true), '') <> '{branch}'"""
+_ENDED: Final = (
+    "the transaction was ended by the work itself (COMMIT, ROLLBACK); what it committed by hand "
+    "stays committed"
+)
+
+
+class AsyncPostgresBranch:
+    """Work on one connection that is prepared, committed in one phase, or abandoned.
+
+    `branch` consists of letters, digits and ``.-_`` alone (see BranchId), so it may stand in
+    a statement as it is; PREPARE TRANSACTION takes no parameters.
+    """
+
+    def __init__(
+        self,
+        pool: AsyncPool[AsyncBranchConnection],
+        connection: AsyncBranchConnection,
+        branch: str,
+    ) -> None:
+        self._pool = pool
+        self._connection = connection
+        self._branch = branch
+        self._over = False
+
+    @property
+    def connection(self) -> AsyncBranchConnection:
+        return self._connection
+
+    async def prepare(self) -> Vote:
+        reason = self._unfit()
+        if reason:
+            await self.abandon()
+            return Vote("refused", reason)
+        try:
+            wrote = await self._end_with(f"PREPARE TRANSACTION '{self._branch}'")
+            if not wrote:
+                # Nothing was changed: leave before the decision.
+                await self._connection.execute(f"COMMIT PREPARED '{self._branch}'")
+        except psycopg.Error as error:
+            if is_lost(error):
+                await self._drop()
+                raise translate(error, self._pool.options.place, sent=True) from error
+            await self.abandon()
+            return Vote("refused", self._why(error))
+        except BaseException:
+            await self._drop()
+            raise
+        await self._give_back()
+        return Vote("prepared" if wrote else "read-only")
+
+    async def commit_one_phase(self) -> None:
+        reason = self._unfit()
+        if reason:
+            await self.abandon()
+            raise TransactionAborted(f"{self._pool.options.place}: {reason}")
+        try:
+            await self._end_with("COMMIT")
+        except psycopg.Error as error:
+            if is_lost(error):
+                await self._drop()
+                raise OutcomeUnknown(
+                    f"{self._pool.options.place}: the commit was not answered; ask for the branch"
+                ) from error
+            await self.abandon()
+            raise TransactionAborted(f"{self._pool.options.place}: {self._why(error)}") from error
+        except BaseException:
+            await self._drop()
+            raise
+        await self._give_back()
+
+    async def abandon(self) -> None:
+        if self._over:
+            return
+        try:
+            if self._connection.info.transaction_status != TransactionStatus.IDLE:
+                await self._connection.execute("ROLLBACK")
+        except psycopg.Error:
+            # The server rolls back by itself once the connection is gone.
+            await self._drop()
+            return
+        except BaseException:
+            await self._drop()
+            raise
+        await self._give_back()
+
+    def _unfit(self) -> str:
+        status = self._connection.info.transaction_status
+        if status == TransactionStatus.INERROR:
+            return "an earlier statement of the branch failed"
+        if status == TransactionStatus.IDLE:
+            return _ENDED
+        return ""
+
+    async def _end_with(self, ending: str) -> bool:
+        """Write the evidence and end the transaction in one round trip; tell if it wrote.
+
+        Only the tag says how it ended: PREPARE TRANSACTION and COMMIT in a failed transaction
+        answer ROLLBACK, and no error.
+        """
+        evidence = _EVIDENCE.format(branch=self._branch)
+        cursor = await self._connection.execute(f"{evidence}; {ending}")
+        wrote = cursor.rowcount == 1
+        while cursor.nextset():
+            pass
+        if cursor.statusmessage is None or not ending.startswith(cursor.statusmessage):
+            raise psycopg.errors.InFailedSqlTransaction(
+                f"{ending.split(' ')[0]} was answered by {cursor.statusmessage}"
+            )
+        return wrote
+
+    def _why(self, error: psycopg.Error) -> str:
+        if isinstance(error, psycopg.errors.NotNullViolation) and "concordant" in str(error):
+            return _ENDED
+        if isinstance(error, psycopg.errors.UniqueViolation) and "concordant_branch" in str(error):
+            return "this branch was committed or refused before"
+        return str(error).strip().splitlines()[0]
+
+    async def _give_back(self) -> None:
+        self._over = True
+        await self._pool.give(self._connection)
+
+    async def _drop(self) -> None:
+        self._over = True
+        await self._pool.drop(self._connection)

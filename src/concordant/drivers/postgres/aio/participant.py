@@ -1,0 +1,155 @@
+"""PostgreSQL as a resource manager: PREPARE TRANSACTION, and evidence that outlives replies."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import psycopg
+
+from concordant.drivers.base import InDoubt, Resolution
+from concordant.drivers.capabilities import Capabilities
+from concordant.drivers.postgres.aio.branch import AsyncPostgresBranch
+from concordant.drivers.postgres.aio.pool import AsyncPool
+from concordant.drivers.postgres.connections import AsyncBranchConnection
+from concordant.drivers.postgres.errors import is_lost, translate
+from concordant.drivers.postgres.options import PostgresOptions
+from concordant.drivers.postgres.promises import CAPABILITIES
+from concordant.drivers.postgres.schema import BRANCH, GUARD, META
+from concordant.errors import BackendUnavailable, GuaranteeUnavailable, OutcomeUnknown
+from concordant.transactions.names import BranchId, new_log_id
+
+_FIT: Final = (
+    "SELECT current_setting('max_prepared_transactions')::int, pg_is_in_recovery(),"
+    " to_regclass('concordant_branch') IS NOT NULL AND to_regclass('concordant_guard') IS NOT NULL"
+    " AND to_regclass('concordant_meta') IS NOT NULL"
+)
+_OPEN: Final = (
+    "SELECT gid, extract(epoch FROM clock_timestamp() - prepared)::float8, owner::text"
+    " FROM pg_prepared_xacts WHERE database = current_database() ORDER BY prepared"
+)
+_COMMITTED: Final = "SELECT state = 'committed' FROM concordant_branch WHERE branch = %s"
+# Evidence is asked for while a decision is not yet obeyed everywhere, never this long after.
+_PURGE: Final = """DELETE FROM concordant_branch WHERE branch IN (
+    SELECT branch FROM concordant_branch WHERE at < clock_timestamp() - interval '7 days'
+    LIMIT 1000)"""
+
+
+class AsyncPostgresParticipant:
+    """One database of a PostgreSQL cluster."""
+
+    def __init__(self, options: PostgresOptions) -> None:
+        self._options = options
+        self._pool = AsyncPool(options, AsyncBranchConnection)
+        self._resource = ""
+
+    @property
+    def place(self) -> str:
+        return self._options.place
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return CAPABILITIES
+
+    async def resource(self) -> str:
+        if self._resource:
+            return self._resource
+        ((slots, standby, has_tables),) = await self._pool.run(_FIT)
+        if slots == 0:
+            raise GuaranteeUnavailable(
+                f"{self.place} cannot prepare transactions: max_prepared_transactions is 0; set "
+                "it to at least max_connections in postgresql.conf and restart the server"
+            )
+        if standby:
+            raise GuaranteeUnavailable(f"{self.place} is a standby; name the primary")
+        if not has_tables:
+            await self._pool.create((META, BRANCH, GUARD))
+        await self._pool.run(
+            "INSERT INTO concordant_meta VALUES ('resource.id', %s) ON CONFLICT DO NOTHING",
+            (new_log_id(),),
+        )
+        await self._pool.run(_PURGE)
+        ((self._resource,),) = await self._pool.run(
+            "SELECT value FROM concordant_meta WHERE key = 'resource.id'"
+        )
+        return self._resource
+
+    async def begin(self, branch: BranchId) -> AsyncPostgresBranch:
+        await self.resource()
+        connection = await self._pool.take()
+        lock_ms = round(self._options.lock_timeout_s * 1000)
+        try:
+            await connection.execute(
+                f"BEGIN; SET LOCAL concordant.branch = '{branch}';"
+                f" SET LOCAL lock_timeout = {lock_ms}"
+            )
+        except psycopg.Error as error:
+            await self._pool.drop(connection)
+            raise translate(error, self.place, sent=False) from error
+        except BaseException:
+            await self._pool.drop(connection)
+            raise
+        return AsyncPostgresBranch(self._pool, connection, str(branch))
+
+    async def resolve(self, branch: str, commit: bool) -> Resolution:
+        await self.resource()
+        ending = "COMMIT" if commit else "ROLLBACK"
+        connection = await self._pool.take()
+        try:
+            # The name may be a foreigner's, with anything in it.
+            literal = psycopg.sql.Literal(branch)
+            statement = psycopg.sql.SQL("{} PREPARED {}").format(psycopg.sql.SQL(ending), literal)
+            await connection.execute(statement)
+        except psycopg.errors.UndefinedObject:
+            return await self._look_for(connection, branch)
+        except psycopg.errors.ObjectNotInPrerequisiteState as error:
+            raise BackendUnavailable(
+                f"{self.place}: {branch} is being ended by another session; try again"
+            ) from error
+        except psycopg.Error as error:
+            raise translate(error, self.place, sent=True) from error
+        finally:
+            await self._pool.give(connection)
+        return "done"
+
+    async def _look_for(self, connection: AsyncBranchConnection, branch: str) -> Resolution:
+        try:
+            cursor = await connection.execute(_COMMITTED, (branch,))
+            row = await cursor.fetchone()
+        except psycopg.Error as error:
+            raise translate(error, self.place, sent=True) from error
+        return "already" if row is not None and row[0] else "missing"
+
+    async def committed(self, branch: str) -> bool:
+        await self.resource()
+        connection = await self._pool.take()
+        lock_ms = round(self._options.lock_timeout_s * 1000)
+        try:
+            # The tombstone makes a commit that is still on its way fail on the key. If its
+            # transaction is open, this waits for it, bounded.
+            await connection.execute(f"BEGIN; SET LOCAL lock_timeout = {lock_ms}")
+            await connection.execute(
+                "INSERT INTO concordant_branch (branch, state) VALUES (%s, 'refused')"
+                " ON CONFLICT DO NOTHING",
+                (branch,),
+            )
+            cursor = await connection.execute(_COMMITTED, (branch,))
+            row: Any = await cursor.fetchone()
+            await connection.execute("COMMIT")
+        except psycopg.Error as error:
+            await self._pool.drop(connection)
+            if is_lost(error) or isinstance(error, psycopg.errors.LockNotAvailable):
+                raise OutcomeUnknown(
+                    f"{self.place}: whether {branch} has committed is still open; ask again"
+                ) from error
+            raise translate(error, self.place, sent=True) from error
+        finally:
+            await self._pool.give(connection)
+        return bool(row[0])
+
+    async def in_doubt(self) -> list[InDoubt]:
+        await self.resource()
+        rows = await self._pool.run(_OPEN)
+        return [InDoubt(gid, max(0.0, age_s), f"user {owner}") for gid, age_s, owner in rows]
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()

@@ -1,0 +1,98 @@
+"""A few connections to one database, made when needed and kept for the next."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, Final, Generic, TypeVar
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from concordant.drivers.postgres.connections import AsyncBoundConnection, is_alive
+from concordant.drivers.postgres.errors import connection_error, translate
+from concordant.drivers.postgres.options import PostgresOptions
+from concordant.drivers.postgres.schema import SETUP_LOCK
+from concordant.errors import UsageError
+
+_KEPT_MAX: Final = 32
+_Kind = TypeVar("_Kind", bound=AsyncBoundConnection)
+
+
+class AsyncPool(Generic[_Kind]):
+    """Connections in autocommit mode; each is used by one caller at a time."""
+
+    def __init__(self, options: PostgresOptions, kind: type[_Kind]) -> None:
+        self.options = options
+        self._kind = kind
+        self._idle: list[_Kind] = []
+        self._out: set[_Kind] = set()
+        self._pid = os.getpid()
+        self._closed = False
+
+    async def take(self) -> _Kind:
+        """Return a connection that was alive a moment ago."""
+        if self._closed or self._pid != os.getpid():
+            raise UsageError(f"{self.options.place} was closed here, or opened before a fork")
+        while self._idle:
+            connection = self._idle.pop()
+            if is_alive(connection):
+                self._out.add(connection)
+                return connection
+            await connection.close()
+        try:
+            connection = await self._kind.connect(self.options.conninfo, autocommit=True)
+        except psycopg.Error as error:
+            # Without a context: libpq's message may name more than a log should hold.
+            raise connection_error(error, self.options.place) from None
+        connection.reply_timeout_s = self.options.reply_timeout_s
+        self._out.add(connection)
+        return connection
+
+    async def give(self, connection: _Kind) -> None:
+        """Take a connection back; one in the middle of something is closed."""
+        self._out.discard(connection)
+        idle = connection.info.transaction_status == TransactionStatus.IDLE
+        if idle and not self._closed and len(self._idle) < _KEPT_MAX:
+            self._idle.append(connection)
+        else:
+            await connection.close()
+
+    async def drop(self, connection: _Kind) -> None:
+        """Close a connection that is in an unknown state."""
+        self._out.discard(connection)
+        await connection.close()
+
+    async def run(self, sql: str, parameters: Sequence[Any] | None = None) -> list[Any]:
+        """Run one statement by itself and return its rows, if it has any."""
+        connection = await self.take()
+        try:
+            cursor = await connection.execute(sql, parameters)
+            rows = await cursor.fetchall() if cursor.description else []
+        except psycopg.Error as error:
+            raise translate(error, self.options.place, sent=True) from error
+        finally:
+            await self.give(connection)
+        return rows
+
+    async def create(self, tables: Sequence[str]) -> None:
+        """Make tables unless they are there."""
+        connection = await self.take()
+        try:
+            statements = "; ".join(["BEGIN", SETUP_LOCK, *tables, "COMMIT"])
+            await connection.execute(statements)
+        except psycopg.Error as error:
+            raise translate(error, self.options.place, sent=False) from error
+        finally:
+            await self.give(connection)
+
+    async def aclose(self) -> None:
+        """Close every connection; what was open on one is rolled back by the server."""
+        self._closed = True
+        if self._pid != os.getpid():
+            return
+        connections = [*self._idle, *self._out]
+        self._idle.clear()
+        self._out.clear()
+        for connection in connections:
+            await connection.close()

@@ -1,0 +1,119 @@
+"""Connections with a bound on every reply, and those on which a user must not commit.
+
+Twins by hand: what psycopg waits with differs between its two worlds.
+"""
+
+from __future__ import annotations
+
+import select
+from typing import Any, Final, NoReturn, TypeVar
+
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.pq import ConnStatus
+
+from concordant.errors import UsageError
+
+RV = TypeVar("RV")
+_INTERVAL_S: Final = 0.1
+
+
+def is_alive(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:
+    """Tell whether an idle connection still is one, without a round trip.
+
+    A server that has gone makes the socket readable at once, while the library goes on
+    believing in it.
+    """
+    if connection.closed:
+        return False
+    poll = select.poll()
+    poll.register(connection.pgconn.socket, select.POLLIN)
+    if poll.poll(0):
+        try:
+            connection.pgconn.consume_input()
+        except psycopg.Error:
+            return False
+    return connection.pgconn.status == ConnStatus.OK
+
+
+def _refuse(what: str) -> NoReturn:
+    raise UsageError(
+        f"{what} on a branch's connection: leave the body, and the coordinator ends it"
+    )
+
+
+class BoundConnection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that gives up when a reply does not come."""
+
+    reply_timeout_s: float | None = None
+
+    def wait(
+        self, gen: PQGen[RV], interval: float = _INTERVAL_S, timeout: float | None = None
+    ) -> RV:
+        """Wait for a reply, no longer than the bound; the connection is broken then."""
+        bound_s = self.reply_timeout_s if timeout is None else timeout
+        try:
+            return super().wait(gen, interval, bound_s)
+        except psycopg.errors._WaitTimeout:
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"no reply within {bound_s} s") from None
+
+
+class AsyncBoundConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
+    """A connection that gives up when a reply does not come."""
+
+    reply_timeout_s: float | None = None
+
+    async def wait(
+        self,
+        gen: PQGen[RV],
+        interval: float = _INTERVAL_S,
+        timeout: float | None = None,  # noqa: ASYNC109 - psycopg's own signature
+    ) -> RV:
+        """Wait for a reply, no longer than the bound; the connection is broken then."""
+        bound_s = self.reply_timeout_s if timeout is None else timeout
+        try:
+            return await super().wait(gen, interval, bound_s)
+        except psycopg.errors._WaitTimeout:
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"no reply within {bound_s} s") from None
+
+
+class BranchConnection(BoundConnection):
+    """The connection of a branch: all of psycopg but ending the transaction."""
+
+    def commit(self) -> None:
+        """Refuse: the coordinator commits."""
+        _refuse("commit()")
+
+    def rollback(self) -> None:
+        """Refuse: the coordinator rolls back."""
+        _refuse("rollback()")
+
+    def tpc_begin(self, xid: Any) -> None:
+        """Refuse: the coordinator prepares."""
+        _refuse("tpc_begin()")
+
+    def set_autocommit(self, value: bool) -> None:
+        """Refuse to change who commits."""
+        _refuse("set_autocommit()")
+
+
+class AsyncBranchConnection(AsyncBoundConnection):
+    """The connection of a branch: all of psycopg but ending the transaction."""
+
+    async def commit(self) -> None:
+        """Refuse: the coordinator commits."""
+        _refuse("commit()")
+
+    async def rollback(self) -> None:
+        """Refuse: the coordinator rolls back."""
+        _refuse("rollback()")
+
+    async def tpc_begin(self, xid: Any) -> None:
+        """Refuse: the coordinator prepares."""
+        _refuse("tpc_begin()")
+
+    async def set_autocommit(self, value: bool) -> None:
+        """Refuse to change who commits."""
+        _refuse("set_autocommit()")

@@ -1,0 +1,78 @@
+"""Every crash point of a two-phase commit, in every way in which it can go wrong.
+
+A coordinator that is killed is tried on every combination of databases and logs. The other
+ways go round the combinations, each point once; all of them on all is what `make soak` runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.crash.combos import COMBOS, param
+from tests.crash.harness import Children
+from tests.crash.job import Fault, World
+from tests.crash.scenarios import POINTS, VARIANTS, Point, Run, recoveries
+from tests.crash.stage import Combo, Stage
+
+# The rows of the table that are about a way and not about a place: on every combination.
+ALWAYS = {
+    ("pause", "A4-voted"),
+    ("pause", "A6-decided"),
+    ("rival", "A4-voted"),
+    ("rival", "A6-decided"),
+    ("lose", "A8-obeyed"),
+    ("lose", "A18-done"),
+}
+
+
+def every_case() -> Iterator[Any]:
+    """Yield the cases, in turns of worlds and of the places where a recoverer fails."""
+    worlds: Iterator[World] = cycle(("sync", "aio"))
+    for variant in VARIANTS:
+        for number, point in enumerate(POINTS):
+            choice = recoveries(point, variant)
+            everywhere = variant == "crash" or (variant, point.name) in ALWAYS
+            for combo in COMBOS if everywhere else [COMBOS[number % len(COMBOS)]]:
+                if choice:
+                    recovery = choice[number % len(choice)]
+                    name = f"{variant}-{point.name}"
+                    yield param(combo, variant, point, next(worlds), recovery, name=name)
+
+
+@pytest.mark.parametrize(("combo", "variant", "point", "world", "recovery"), list(every_case()))
+def test_point(
+    combo: Combo,
+    variant: str,
+    point: Point,
+    world: World,
+    recovery: Fault | None,
+    children: Children,
+    tmp_path: Path,
+) -> None:
+    stage = Stage(combo, children, tmp_path)
+    VARIANTS[variant](Run(stage, point, world, recovery))
+
+
+def every_recovery() -> Iterator[Any]:
+    """Yield each place where a recoverer can fail."""
+    combos = cycle(COMBOS)
+    for point in POINTS:
+        if point.name in ("A4-voted", "A6-decided"):
+            for recovery in recoveries(point, "again"):
+                assert recovery is not None
+                name = f"{point.name}-{recovery.state}-{recovery.command}-{recovery.when}"
+                yield param(next(combos), point, recovery, name=name)
+
+
+@pytest.mark.parametrize(("combo", "point", "recovery"), list(every_recovery()))
+@pytest.mark.parametrize("variant", ["again", "rival"])
+def test_recovery(
+    combo: Combo, point: Point, recovery: Fault, variant: str, children: Children, tmp_path: Path
+) -> None:
+    stage = Stage(combo, children, tmp_path)
+    VARIANTS[variant](Run(stage, point, "sync", recovery))
