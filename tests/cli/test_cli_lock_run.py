@@ -13,10 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.provision.command_line import Shell, alive, children, state, until
-
-# Writes a file whole, so that a reader never sees half of it.
-TELL = 'tell() { echo "$2" > "$1.new" && mv "$1.new" "$1"; }; '
+from tests.provision.command_line import AWAIT, LOOP, TELL, Shell, alive, children, state, until
 
 
 def run(shell: Shell, *arguments: str, code: int) -> str:
@@ -102,7 +99,7 @@ def test_json_is_alone_on_stdout(shell: Shell) -> None:
 
 @contextmanager
 def held(shell: Shell, name: str) -> Iterator[None]:
-    holder = shell.start("lock", "run", name, "--", "sleep", "600")
+    holder = shell.start("lock", "run", name, "--", "sleep", "100")
     until(lambda: shell.fence(name), "the lock is held")
     yield
     holder.terminate()
@@ -114,7 +111,6 @@ def test_busy(shell: Shell) -> None:
         said = run(shell, "a", "-n", "--", "true", code=75)
         assert said.startswith("concordant: 'a' is held by pid ")
         assert ": sleep (fence" in said
-        assert "600" not in said
         assert "waited 0.2 s" in run(shell, "a", "-w", "0.2", "--", "true", code=75)
         run(shell, "a", "-n", "-E", "9", "--", "true", code=9)
         assert run(shell, "a", "-n", "--skip-ok", "--", "false", code=0) == ""
@@ -168,7 +164,7 @@ def test_a_store_that_does_not_answer_is_told_soon(shell: Shell) -> None:
 
 
 def test_a_killed_holder_is_replaced_under_a_higher_fence(shell: Shell) -> None:
-    script = TELL + "tell one $$; exec sleep 600"
+    script = TELL + "tell one $$; exec sleep 100"
     holder = shell.start("lock", "run", "a", "--ttl", "2", "--", "sh", "-c", script)
     command = int(until(lambda: shell.written("one"), "the command runs"))
     first = shell.fence("a")
@@ -185,7 +181,7 @@ def test_a_killed_holder_is_replaced_under_a_higher_fence(shell: Shell) -> None:
 
 
 def test_a_killed_holders_command_never_outlives_the_lease(shell: Shell) -> None:
-    script = "trap '' TERM; " + TELL + "tell one $$; while :; do sleep 0.1; done"
+    script = "trap '' TERM; " + TELL + f"tell one $$; {LOOP}"
     arguments = ["--ttl", "2", "--grace", "600", "--", "sh", "-c", script]
     holder = shell.start("lock", "run", "a", *arguments)
     command = int(until(lambda: shell.written("one"), "the command runs"))
@@ -194,7 +190,7 @@ def test_a_killed_holders_command_never_outlives_the_lease(shell: Shell) -> None
 
 
 def test_with_warn_the_command_survives_its_holder(shell: Shell) -> None:
-    script = TELL + "tell one $$; while [ ! -e stop ]; do sleep 0.05; done; tell two done"
+    script = TELL + f"tell one $$; {AWAIT}; tell two done"
     arguments = ["--ttl", "0.5", "--on-lost", "warn", "--", "sh", "-c", script]
     holder = shell.start("lock", "run", "a", *arguments)
     until(lambda: shell.written("one"), "the command runs")
@@ -208,7 +204,7 @@ def test_with_warn_the_command_survives_its_holder(shell: Shell) -> None:
 
 
 def test_a_broken_lock_ends_the_command(shell: Shell) -> None:
-    script = TELL + "trap 'tell one ended; exit 0' TERM; while :; do sleep 0.05; done"
+    script = TELL + f"trap 'tell one ended; exit 0' TERM; {LOOP}"
     arguments = ["--ttl", "1", "-o", "json", "--", "sh", "-c", script]
     holder = shell.start("lock", "run", "a", *arguments)
     until(lambda: shell.fence("a"), "the lock is held")
@@ -222,7 +218,7 @@ def test_a_broken_lock_ends_the_command(shell: Shell) -> None:
 
 
 def test_a_command_that_ignores_the_loss_is_killed(shell: Shell) -> None:
-    script = "trap '' TERM; " + TELL + "tell one $$; while :; do sleep 0.05; done"
+    script = "trap '' TERM; " + TELL + f"tell one $$; {LOOP}"
     arguments = ["--ttl", "1", "--grace", "0.3", "--", "sh", "-c", script]
     holder = shell.start("lock", "run", "a", *arguments)
     command = int(until(lambda: shell.written("one"), "the command runs"))
@@ -232,7 +228,7 @@ def test_a_command_that_ignores_the_loss_is_killed(shell: Shell) -> None:
 
 
 def test_with_warn_the_command_runs_on(shell: Shell) -> None:
-    script = "while [ ! -e stop ]; do sleep 0.05; done; exit 5"
+    script = f"{AWAIT}; exit 5"
     arguments = ["--ttl", "1", "--on-lost", "warn", "--", "sh", "-c", script]
     holder = shell.start("lock", "run", "a", *arguments)
     until(lambda: shell.fence("a"), "the lock is held")
@@ -246,7 +242,7 @@ def test_with_warn_the_command_runs_on(shell: Shell) -> None:
 
 
 def test_stopped_past_the_lease_the_command_is_ended(shell: Shell) -> None:
-    script = TELL + "tell one $$; exec sleep 600"
+    script = TELL + "tell one $$; exec sleep 100"
     holder = shell.start("lock", "run", "a", "--ttl", "1", "--", "sh", "-c", script)
     command = int(until(lambda: shell.written("one"), "the command runs"))
     holder.send_signal(signal.SIGSTOP)
@@ -258,7 +254,7 @@ def test_stopped_past_the_lease_the_command_is_ended(shell: Shell) -> None:
 
 
 def test_continued_past_the_lease_it_notices_by_itself(shell: Shell) -> None:
-    script = TELL + "trap 'tell two $$; exit 0' TERM; tell one $$; while :; do sleep 0.05; done"
+    script = TELL + f"trap 'tell two $$; exit 0' TERM; tell one $$; {LOOP}"
     holder = shell.start("lock", "run", "a", "--ttl", "1", "--", "sh", "-c", script)
     command = int(until(lambda: shell.written("one"), "the command runs"))
     (warden,) = set(children(holder.pid)) - {command}
@@ -272,7 +268,7 @@ def test_continued_past_the_lease_it_notices_by_itself(shell: Shell) -> None:
 
 
 def test_a_lease_is_renewed_far_past_its_ttl(shell: Shell) -> None:
-    holder = shell.start("lock", "run", "a", "--ttl", "0.5", "--", "sleep", "600")
+    holder = shell.start("lock", "run", "a", "--ttl", "0.5", "--", "sleep", "100")
     fence = until(lambda: shell.fence("a"), "the lock is held")
     for _ in range(4):
         time.sleep(0.5)

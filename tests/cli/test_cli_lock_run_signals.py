@@ -13,10 +13,17 @@ from contextlib import suppress
 
 import pytest
 
-from tests.provision.command_line import CONCORDANT, Shell, alive, children, state, until
-
-TELL = 'tell() { echo "$2" > "$1.new" && mv "$1.new" "$1"; }; '
-LOOP = "while :; do sleep 0.05; done"
+from tests.provision.command_line import (
+    AWAIT,
+    CONCORDANT,
+    LOOP,
+    TELL,
+    Shell,
+    alive,
+    children,
+    state,
+    until,
+)
 
 
 def started(shell: Shell, script: str, *options: str) -> tuple[subprocess.Popen[str], int]:
@@ -61,7 +68,7 @@ def test_a_stopped_command_can_still_be_ended(shell: Shell) -> None:
 
 
 def test_what_was_ignored_stays_ignored(shell: Shell) -> None:
-    script = f"{TELL} tell one $$; while [ ! -e stop ]; do sleep 0.05; done; exit 4"
+    script = f"{TELL} tell one $$; {AWAIT}; exit 4"
     command = ["sh", "-c", 'trap "" HUP; exec "$0" "$@"', CONCORDANT, "lock", "run", "a", "--"]
     with subprocess.Popen(
         [*command, "sh", "-c", script], env=shell.environment, cwd=shell.folder
@@ -75,7 +82,7 @@ def test_what_was_ignored_stays_ignored(shell: Shell) -> None:
 
 
 def test_the_lock_is_held_until_the_background_is_done(shell: Shell) -> None:
-    script = "(while [ ! -e stop ]; do sleep 0.05; done; tell two $$) & exit 6"
+    script = f"({AWAIT}; tell two $$) & exit 6"
     holder, command = started(shell, script)
     until(lambda: not alive(command), "the command itself has ended")
     time.sleep(0.3)
@@ -99,7 +106,7 @@ def test_a_background_that_stays_is_ended_before_the_release(shell: Shell, trap:
 
 
 def test_only_the_group_is_ended(shell: Shell) -> None:
-    script = "setsid sh -c 'echo $$ > pid; exec sleep 600' & until [ -s pid ]; do :; done; exit 6"
+    script = "setsid sh -c 'echo $$ > pid; exec sleep 100' & until [ -s pid ]; do :; done; exit 6"
     holder, _ = started(shell, script)
     assert holder.wait(60) == 6
     daemon = int((shell.folder / "pid").read_text())
@@ -178,6 +185,14 @@ def test_the_command_reads_the_terminal(terminal: Terminal) -> None:
     # The shell has its terminal again.
     terminal.type("echo back-$((1 + 1))\n")
     terminal.shows("back-2")
+
+
+def test_a_script_has_its_terminal_again(terminal: Terminal, shell: Shell) -> None:
+    # Unlike an interactive shell, the script would not take it back by itself.
+    script = f"'{CONCORDANT}' lock run a -- true; read word; echo got-$word"
+    (shell.folder / "script").write_text(script)
+    terminal.type("sh script\nhello\n")
+    terminal.shows("got-hello")
 
 
 def test_ctrl_c_is_the_commands(terminal: Terminal, shell: Shell) -> None:

@@ -16,7 +16,13 @@ from concordant.drivers import registry
 from concordant.locking.operations import Inspect, View
 
 CONCORDANT = str(Path(sys.executable).with_name("concordant"))
-_WAIT_S = 8.0
+_WAIT_S = 30.0
+
+# For scripts of sh. `tell NAME TEXT` writes a file whole, so that a reader never sees half of
+# it. The loops are long for a test, but not for ever: should it fail, nobody would end them.
+TELL = 'tell() { echo "$2" > "$1.new" && mv "$1.new" "$1"; }; '
+LOOP = "n=0; while [ $((n += 1)) -lt 2000 ]; do sleep 0.05; done"
+AWAIT = "n=0; until [ -e stop ] || [ $((n += 1)) -ge 2000 ]; do sleep 0.05; done"
 
 
 def until(seen: Callable[[], Any], what: str) -> Any:
@@ -106,7 +112,11 @@ class Shell:
                         os.kill(pid, signal.SIGKILL)
                     except ProcessLookupError:
                         pass
-            process.communicate(timeout=30)
+            for stream in (process.stdout, process.stderr):
+                # Not read to its end, which is not there while a command of ours lives on.
+                if stream is not None:
+                    stream.close()
+            process.wait(30)
 
     # --- what the store says, and what commands leave in the folder -------------------------
 

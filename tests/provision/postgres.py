@@ -58,6 +58,8 @@ class PostgresServer:
         """Start the server and wait until it answers."""
         settings = (
             "max_prepared_transactions=500",
+            # kill -9 keeps what the kernel has, and that is the fault that tests cause.
+            "fsync=off",
             "max_connections=120",
             "shared_buffers=32MB",
             "listen_addresses=127.0.0.1",
@@ -182,6 +184,7 @@ POSTGRES = Backend(
         across_hosts=True,
         detects_dead_waiters=False,
     ),
+    log_url=_fresh,
     participant_url=_fresh_participant,
     dialect=PostgresDialect(),
     restart=lambda: server().restart(),

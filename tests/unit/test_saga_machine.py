@@ -334,8 +334,17 @@ def test_what_a_newer_version_wrote_is_not_guessed_at() -> None:
 
 
 def test_an_event_out_of_place_is_refused() -> None:
-    with pytest.raises(ValueError, match="cannot come"):
-        sg.step(running(), sg.Retried())
     machine, _ = sg.step(running(), sg.Refused("no"))
     with pytest.raises(ValueError, match="cannot come"):
         sg.step(machine, sg.Refused("again"))
+    with pytest.raises(ValueError, match="cannot come"):
+        sg.step(machine, sg.TimedOut(started=True))
+    with pytest.raises(ValueError, match="at least one"):
+        sg.Saga.created(0, LIMITS)
+
+
+def test_retrying_what_rests_gives_it_all_its_attempts_at_once() -> None:
+    machine, _ = sg.step(running(done=1), sg.Failed("x"))
+    machine, commands = sg.step(machine, sg.Retried())
+    assert (machine.state, machine.attempts, commands) == ("running", 0, (sg.Save(),))
+    assert sg.step(machine, sg.Saved())[1] == (sg.Act(1, 1),)

@@ -41,8 +41,11 @@ def opened(path: str) -> Iterator[Opener]:
 
 
 def write(database: Database, text: str) -> None:
-    with database.write() as connection:
-        connection.execute("INSERT INTO note VALUES (?)", (text,))
+    database.write(lambda c: c.execute("INSERT INTO note VALUES (?)", (text,)))
+
+
+def read(database: Database) -> list[str]:
+    return database.read(lambda c: [text for (text,) in c.execute("SELECT text FROM note")])
 
 
 def notes(path: str) -> list[str]:
@@ -63,8 +66,7 @@ def test_a_missing_folder_is_named(tmp_path: Path, opened: Opener) -> None:
     with pytest.raises(UsageError, match=r"absent does not exist; create it"):
         write(database, "x")
     with pytest.raises(UsageError, match=r"absent does not exist; create it"):
-        with database.read():
-            pass
+        read(database)
 
 
 def test_a_folder_is_no_file(tmp_path: Path, opened: Opener) -> None:
@@ -78,8 +80,7 @@ def test_what_is_not_sqlite_is_refused_and_left_alone(path: str, opened: Opener)
     with pytest.raises(UsageError, match="not a SQLite file"):
         write(opened(), "x")
     with pytest.raises(UsageError, match="not a SQLite file"):
-        with opened().read():
-            pass
+        read(opened())
     assert Path(path).read_bytes() == content
 
 
@@ -121,11 +122,10 @@ def test_locks_and_a_log_can_share_a_file(path: str) -> None:
 def test_what_is_made_once_is_made_once(path: str, opened: Opener) -> None:
     write(opened(), "x")
     other = opened(schema=Schema("test", 1, SCHEMA.statements, ids={"test.id": lambda: "second"}))
-    with other.write() as connection:
-        assert get_meta(connection, "test.id") == "first"
-        set_meta(connection, "test.id", "third")
-        assert get_meta(connection, "test.id") == "third"
-        assert get_meta(connection, "absent") is None
+    assert other.read(lambda c: get_meta(c, "test.id")) == "first"
+    other.write(lambda c: set_meta(c, "test.id", "third"))
+    assert other.read(lambda c: get_meta(c, "test.id")) == "third"
+    assert other.read(lambda c: get_meta(c, "absent")) is None
 
 
 def test_openers_at_once_make_one_schema(path: str, opened: Opener) -> None:
@@ -158,13 +158,12 @@ def test_whatever_the_body_raises_rolls_back(
 ) -> None:
     database = opened()
 
-    def fail() -> None:
-        with database.write() as connection:
-            connection.execute("INSERT INTO note VALUES ('half')")
-            raise error
+    def fail(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO note VALUES ('half')")
+        raise error
 
     with pytest.raises(error):
-        fail()
+        database.write(fail)
     write(opened(), "whole")
     write(database, "again")
     assert notes(path) == ["whole", "again"]
@@ -173,13 +172,12 @@ def test_whatever_the_body_raises_rolls_back(
 def test_a_statement_that_fails_applies_nothing(path: str, opened: Opener) -> None:
     database = opened()
 
-    def fail() -> None:
-        with database.write() as connection:
-            connection.execute("INSERT INTO note VALUES ('half')")
-            connection.execute("INSERT INTO absent VALUES (1)")
+    def fail(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO note VALUES ('half')")
+        connection.execute("INSERT INTO absent VALUES (1)")
 
     with pytest.raises(BackendUnavailable, match="nothing was applied"):
-        fail()
+        database.write(fail)
     write(database, "whole")
     assert notes(path) == ["whole"]
 
@@ -188,14 +186,32 @@ def test_a_commit_that_fails_leaves_the_outcome_unknown(path: str, opened: Opene
     child = "CREATE TABLE child(id REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED)"
     parent = "CREATE TABLE parent(id PRIMARY KEY)"
     database = opened(schema=Schema("test", 1, (*SCHEMA.statements, parent, child)))
-    with database.write() as connection:
-        pass
-    connection.execute("PRAGMA foreign_keys = ON")
+    write(database, "before")
+    assert database._connection is not None
+    database._connection.execute("PRAGMA foreign_keys = ON")
     with pytest.raises(OutcomeUnknown, match="COMMIT failed"):
-        with database.write() as connection:
-            connection.execute("INSERT INTO child VALUES (1)")
+        database.write(lambda c: c.execute("INSERT INTO child VALUES (1)"))
     write(database, "after")
-    assert notes(path) == ["after"]
+    assert notes(path) == ["before", "after"]
+
+
+def test_a_connection_that_cannot_roll_back_is_replaced(path: str, opened: Opener) -> None:
+    database = opened()
+    write(database, "before")
+
+    def authorize(action: int, operation: str | None, *_: object) -> int:
+        refused = action == sqlite3.SQLITE_TRANSACTION and operation == "ROLLBACK"
+        return sqlite3.SQLITE_DENY if refused else sqlite3.SQLITE_OK
+
+    def fail(connection: sqlite3.Connection) -> None:
+        connection.set_authorizer(authorize)
+        connection.execute("INSERT INTO note VALUES ('half')")
+        raise ValueError
+
+    with pytest.raises(OutcomeUnknown, match="ask again"):
+        database.write(fail)
+    write(database, "after")
+    assert notes(path) == ["before", "after"]
 
 
 def test_a_writer_that_takes_no_turn_is_waited_for_and_then_reported(
@@ -215,18 +231,26 @@ def test_a_writer_that_takes_no_turn_is_waited_for_and_then_reported(
 def test_a_read_sees_one_snapshot(path: str, opened: Opener) -> None:
     reader, writer = opened(), opened()
     write(writer, "one")
-    with reader.read() as connection:
-        count = connection.execute("SELECT count(*) FROM note").fetchone()
-        write(writer, "two")
-        assert connection.execute("SELECT count(*) FROM note").fetchone() == count == (1,)
-    assert notes(path) == ["one", "two"]
+
+    def look(connection: sqlite3.Connection) -> list[tuple[int]]:
+        counts = []
+        for text in ("two", "three"):
+            counts.append(connection.execute("SELECT count(*) FROM note").fetchone())
+            write(writer, text)
+        return counts
+
+    assert reader.read(look) == [(1,), (1,)]
+    assert read(reader) == ["one", "two", "three"]
 
 
 def test_a_read_leaves_no_transaction_when_its_body_raises(opened: Opener) -> None:
     database = opened()
+
+    def fail(connection: sqlite3.Connection) -> None:
+        raise ValueError("why")
+
     with pytest.raises(ValueError, match="why"):
-        with database.read():
-            raise ValueError("why")
+        database.read(fail)
     write(database, "x")
 
 
@@ -238,8 +262,7 @@ def test_a_closed_database_says_so(opened: Opener) -> None:
     with pytest.raises(UsageError, match="was closed"):
         write(database, "y")
     with pytest.raises(UsageError, match="was closed"):
-        with database.read():
-            pass
+        read(database)
 
 
 # --- the file under its users -------------------------------------------------------------
@@ -252,8 +275,7 @@ def test_a_file_that_was_deleted_is_not_written_on(path: str, opened: Opener) ->
     with pytest.raises(BackendUnavailable, match="was it deleted"):
         write(database, "y")
     with pytest.raises(BackendUnavailable, match="was it deleted"):
-        with database.read():
-            pass
+        read(database)
 
 
 def test_a_file_that_was_replaced_is_not_written_on(path: str, opened: Opener) -> None:

@@ -96,8 +96,7 @@ def test_a_reboot_ends_every_epoch_and_makes_everything_due(opened: Opener) -> N
 
 
 def synchronous(database: Database) -> int:
-    with database.read() as connection:
-        return int(connection.execute("PRAGMA synchronous").fetchone()[0])
+    return database.read(lambda c: int(c.execute("PRAGMA synchronous").fetchone()[0]))
 
 
 def test_decisions_are_synced_and_locks_are_not(path: str, tmp_path: Path) -> None:

@@ -52,8 +52,8 @@ def test_the_files_durability_is_full(file: File) -> None:
     assert branch.connection.execute("PRAGMA synchronous").fetchone() == (2,)
     assert branch.connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
     assert file.rows("PRAGMA journal_mode") == [("wal",)]
-    with file.participant._database.read() as connection:
-        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    ask = "PRAGMA synchronous"
+    assert file.participant._database.read(lambda c: c.execute(ask).fetchone()) == (2,)
 
 
 def test_evidence_is_purged_after_a_week_and_prepared_branches_never(

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from concordant.drivers.sqlite.database import Database, Schema
+from concordant.drivers.sqlite.writers import WriterQueue
 from concordant.errors import BackendUnavailable, UsageError
 
 SCHEMA = Schema(
@@ -30,27 +32,28 @@ SCHEMA = Schema("test", 1, ("CREATE TABLE turn(id INTEGER PRIMARY KEY AUTOINCREM
 path, who = sys.argv[1:]
 database = Database(path, SCHEMA, "NORMAL")
 def write(who):
-    with database.write() as connection:
-        connection.execute("INSERT INTO turn(who) VALUES (?)", (who,))
+    database.write(lambda c: c.execute("INSERT INTO turn(who) VALUES (?)", (who,)))
 """
 
 # Takes its turn, says so, and keeps it.
 _HOLD = """
-with database.write() as connection:
+def hold(connection):
     connection.execute("INSERT INTO turn(who) VALUES (?)", (who,))
     print("mine", flush=True)
     time.sleep(60)
+database.write(hold)
 """
 
 # Takes its turn while another process holds a copy of all that it has open.
 _HOLD_WITH_CHILD = """
-with database.write() as connection:
+def hold(connection):
     child = os.fork()
     if child == 0:
         time.sleep(60)
         os._exit(0)
     print(child, flush=True)
     time.sleep(60)
+database.write(hold)
 """
 
 _MANY = """
@@ -63,27 +66,60 @@ while time.monotonic() < end:
 """
 
 _FORK = """
+import threading
 write("parent before")
-inside = database.write()
-connection = inside.__enter__()
-connection.execute("INSERT INTO turn(who) VALUES ('parent during')")
+inside, go_on = threading.Event(), threading.Event()
+def during(connection):
+    connection.execute("INSERT INTO turn(who) VALUES ('parent during')")
+    inside.set()
+    go_on.wait(30)
+writer = threading.Thread(target=database.write, args=(during,))
+writer.start()
+inside.wait(30)
 child = os.fork()
 if child == 0:
-    told = []
+    told = 0
     for use in (database.write, database.read):
         try:
-            with use():
-                pass
+            use(lambda connection: None)
         except UsageError as error:
-            told.append("before fork" in str(error))
+            told += "before fork" in str(error)
     database.close()
-    del inside, connection
     # An ordinary end, which destroys whatever the child has inherited.
-    sys.exit(0 if told == [True, True] else 1)
+    sys.exit(0 if told == 2 else 1)
 _, status = os.waitpid(child, 0)
-inside.__exit__(None, None, None)
+go_on.set()
+writer.join()
 write("parent after")
 sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+# Is interrupted at any moment of its writes, and only there.
+_INTERRUPTED = """
+armed = False
+def interrupt(*_):
+    global armed
+    if armed:
+        armed = False
+        raise KeyboardInterrupt
+signal.signal(signal.SIGINT, interrupt)
+write(who)
+print("ready", flush=True)
+hits, number, end = 0, 0, time.monotonic() + 2.0
+while time.monotonic() < end:
+    number += 1
+    try:
+        armed = True
+        write(f"{who} {number}")
+        armed = False
+    except KeyboardInterrupt:
+        hits += 1
+        # Inside the handler, as whoever settles what is unknown does it.
+        if not database.read(
+            lambda c: c.execute("SELECT 1 FROM turn WHERE who = ?", (f"{who} {number}",)).fetchone()
+        ):
+            write(f"{who} {number}")
+print(hits, number, flush=True)
 """
 
 
@@ -121,8 +157,7 @@ def hasty(path: str) -> Iterator[Database]:
 
 
 def write(database: Database, who: str) -> None:
-    with database.write() as connection:
-        connection.execute("INSERT INTO turn(who) VALUES (?)", (who,))
+    database.write(lambda c: c.execute("INSERT INTO turn(who) VALUES (?)", (who,)))
 
 
 def turns(path: str) -> list[str]:
@@ -141,8 +176,8 @@ def test_one_that_is_stopped_in_its_turn_holds_others_up_for_a_bounded_time(
             with pytest.raises(BackendUnavailable, match=rf"0\.2 s.*process {holder.pid} has it"):
                 write(hasty, "during")
         # Whoever only reads waits for nobody.
-        with hasty.read() as connection:
-            assert connection.execute("SELECT who FROM turn").fetchall() == [("before",)]
+        seen = hasty.read(lambda c: c.execute("SELECT who FROM turn").fetchall())
+        assert seen == [("before",)]
         holder.kill()
         holder.wait()
         # Nothing of what was killed remains, and its turn is over with it.
@@ -153,9 +188,11 @@ def test_one_that_is_stopped_in_its_turn_holds_others_up_for_a_bounded_time(
 def test_a_turn_that_comes_too_late_is_given_back(
     path: str, database: Database, hasty: Database
 ) -> None:
-    with database.write():
+    def during(_: sqlite3.Connection) -> None:
         with pytest.raises(BackendUnavailable, match=f"process {os.getpid()} has it"):
             write(hasty, "too late")
+
+    database.write(during)
     # The helper thread of the hasty one was still waiting, and got the turn just now.
     with process(_MANY, path, "other") as other:
         assert line(other) == "ready"
@@ -181,12 +218,14 @@ def test_threads_wait_for_each_other_and_for_other_handles(path: str, database: 
 
 
 def test_two_names_of_a_file_lead_to_one_queue(path: str, tmp_path: Path, hasty: Database) -> None:
+    def during(_: sqlite3.Connection) -> None:
+        with pytest.raises(BackendUnavailable, match="for the turn to write"):
+            write(hasty, "second")
+
     write(hasty, "first")
     os.symlink(path, tmp_path / "alias.db")
     with closing(Database(str(tmp_path / "alias.db"), SCHEMA, "NORMAL")) as alias:
-        with alias.write():
-            with pytest.raises(BackendUnavailable, match="for the turn to write"):
-                write(hasty, "second")
+        alias.write(during)
 
 
 def test_no_process_starves_while_others_write_all_the_time(path: str, database: Database) -> None:
@@ -228,18 +267,53 @@ def test_a_forked_child_can_neither_use_nor_harm_the_parents_file(path: str) -> 
         assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_a_closed_queue_ends_its_helper(path: str, hasty: Database, database: Database) -> None:
+def test_a_closed_queue_ends_its_helper(hasty: Database, database: Database) -> None:
     before = set(threading.enumerate())
-    with database.write():
+    helpers: set[threading.Thread] = set()
+
+    def during(_: sqlite3.Connection) -> None:
         with pytest.raises(BackendUnavailable):
             write(hasty, "x")
-        helpers = set(threading.enumerate()) - before
-        assert [helper.name for helper in helpers] == ["concordant-writer-queue"]
+        helpers.update(set(threading.enumerate()) - before)
         hasty.close()
         with pytest.raises(UsageError, match="closed"):
             write(hasty, "y")
+
+    database.write(during)
+    assert [helper.name for helper in helpers] == ["concordant-writer-queue"]
     for helper in helpers:
         helper.join(10)
         assert not helper.is_alive()
-    # The turn that it got at last was given back by closing its file.
+    # The turn that it got at last was given back.
+    write(database, "after")
+
+
+def test_a_queue_that_is_dropped_ends_its_helper(path: str, database: Database) -> None:
+    queue = WriterQueue(path + ".lock")
+    database.write(lambda _, of=queue: of.acquire(0.01))  # type: ignore[misc]
+    helper = queue._helper
+    assert helper is not None
+    del queue
+    helper.join(10)
+    assert not helper.is_alive()
+    write(database, "after")
+
+
+def test_an_interrupt_at_any_moment_leaves_nothing_taken(path: str, database: Database) -> None:
+    people = ["a", "b", "c"]
+    with ExitStack() as stack:
+        started = [stack.enter_context(process(_INTERRUPTED, path, who)) for who in people]
+        assert [line(one) for one in started] == ["ready"] * len(people)
+        pause = 0
+        while any(one.poll() is None for one in started):
+            for one in started:
+                one.send_signal(signal.SIGINT)
+                pause = (pause + 37) % 100
+                time.sleep(pause * 2e-5)
+        ends = [line(one).split() for one in started]
+    order = Counter(turns(path))
+    for who, (hits, number) in zip(people, ends, strict=True):
+        assert int(hits) > 20
+        # Each was written once, whenever the interrupt came.
+        assert {order[f"{who} {n}"] for n in range(1, int(number) + 1)} == {1}
     write(database, "after")

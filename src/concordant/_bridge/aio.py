@@ -232,6 +232,25 @@ async def pause(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
+class Overdue(Exception):
+    """The time for an action is over; it may still happen, or have happened."""
+
+
+async def within(timeout_s: float | None, action: Callable[[], Awaitable[Value]]) -> Value:
+    """Run the action for at most so long (None: as long as it takes), then cancel it.
+
+    Raises Overdue once the time is over.
+    """
+    bound = asyncio.timeout(timeout_s)
+    try:
+        async with bound:
+            return await action()
+    except TimeoutError:
+        if bound.expired():
+            raise Overdue from None
+        raise
+
+
 def current() -> int:
     """Return the identity of the running task."""
     return id(asyncio.current_task())

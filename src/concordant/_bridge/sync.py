@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Final, Generic, Protocol, TypeVar, TypeVarTuple, Unpack
+from typing import Final, Generic, Protocol, TypeVar, TypeVarTuple, Unpack, cast
 
 from concordant.errors import LockLost, OutcomeUnknown
 from concordant.session.holding import Holding
@@ -256,6 +257,38 @@ def call(function: Callable[[], Value]) -> Value:
 def pause(seconds: float) -> None:
     """Let the time pass."""
     time.sleep(seconds)
+
+
+class Overdue(Exception):
+    """The time for an action is over; it may still happen, or have happened."""
+
+
+def within(timeout_s: float | None, action: Callable[[], Value]) -> Value:
+    """Run the action for at most so long (None: as long as it takes).
+
+    Raises Overdue once the time is over. No thread can be stopped from outside, so a bounded
+    action runs in one of its own, which is then left to come to its end.
+    """
+    if timeout_s is None:
+        return action()
+    over = threading.Event()
+    ended: list[tuple[Value | None, BaseException | None]] = []
+    context = contextvars.copy_context()
+
+    def run() -> None:
+        try:
+            ended.append((context.run(action), None))
+        except BaseException as error:
+            ended.append((None, error))
+        over.set()
+
+    threading.Thread(target=run, name="concordant-step", daemon=True).start()
+    if not over.wait(timeout_s):
+        raise Overdue
+    value, failure = ended[0]
+    if failure is not None:
+        raise failure
+    return cast(Value, value)
 
 
 def current() -> int:

@@ -39,7 +39,7 @@ class Asking(Generic[T]):
 
     def result(self, limit_s: float) -> T:
         """Return what the call returned; raises its error, or BackendUnavailable if it hangs."""
-        self._thread.join()
+        self._thread.join(limit_s)
         if self._errors:
             raise self._errors[0]
         if not self._values:

@@ -25,11 +25,12 @@ aborting  Failed, Resumed         aborting: Save, to try once more; after the la
 both      Unfit                   stuck: Save
 both      Saved                   the same: Act or Compensate, after a failure Rest
 both      Rested                  the same: Act or Compensate
-stuck     Retried                 running or aborting, as it was: Save
-all but   SettledByHand           committed or aborted: Save
+both,     Retried                 running or aborting, as it was: Save
+stuck
+both,     SettledByHand           committed or aborted: Save
+stuck
+stuck,    Saved                   the same: nothing more
 final
-any       Saved in a final state  the same: nothing more
-          or stuck
 any       Overtaken, SaveUnknown  left: nothing more here, the log says who goes on
 ========  ======================  ======================================================
 """
@@ -128,10 +129,14 @@ class Saved:
 class Overtaken:
     """Somebody else has the saga now."""
 
+    trouble: str = "somebody else has it now"
+
 
 @dataclass(frozen=True, slots=True)
 class SaveUnknown:
     """The log did not answer, ever so often asked."""
+
+    trouble: str = "the log did not answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +146,7 @@ class Rested:
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """A person wants a stuck saga to be tried again."""
+    """A person wants the saga to be tried again, now and with all its attempts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,8 +302,8 @@ def step(machine: Saga, event: Event) -> Step:
     Raises ValueError for an event that cannot come in this state.
     """
     match machine.state, event:
-        case _, Overtaken() | SaveUnknown():
-            return replace(machine, state="left"), ()
+        case _, Overtaken(trouble) | SaveUnknown(trouble):
+            return replace(machine, state="left", trouble=trouble), ()
         case (("committed" | "aborted" | "stuck"), Saved()):
             return machine, ()
         case (("running" | "aborting"), Saved()):
@@ -319,9 +324,9 @@ def step(machine: Saga, event: Event) -> Step:
             return _once_more(machine, "whoever ran it died, or lost its log", 0)
         case (("running" | "aborting"), Unfit(trouble)):
             return _save(replace(machine, state="stuck", trouble=trouble))
-        case "stuck", Retried():
+        case (("running" | "aborting" | "stuck"), Retried()):
             back: State = "running" if machine.way == "forward" else "aborting"
-            return _save(replace(machine, state=back, attempts=0, trouble=""))
+            return _save(replace(machine, state=back, attempts=0, trouble="", rest_ms=0))
         case (("running" | "aborting" | "stuck"), SettledByHand(state, reason)):
             return _save(replace(machine, state=state, reason=reason, trouble=""))
     raise ValueError(f"{event} cannot come in the state {machine.state}")

@@ -1,8 +1,15 @@
 """PostgreSQL: lease rows for locks, PREPARE TRANSACTION for transactions, guards for both."""
 
-from concordant.drivers.base import AsyncParticipant, Participant
+from concordant.drivers.base import (
+    AsyncParticipant,
+    AsyncTransactionLog,
+    Participant,
+    TransactionLog,
+)
+from concordant.drivers.postgres.aio.log import AsyncPostgresLog
 from concordant.drivers.postgres.aio.participant import AsyncPostgresParticipant
 from concordant.drivers.postgres.options import PostgresOptions
+from concordant.drivers.postgres.sync.log import PostgresLog
 from concordant.drivers.postgres.sync.participant import PostgresParticipant
 
 
@@ -14,3 +21,13 @@ def participant(url: str) -> Participant:
 def async_participant(url: str) -> AsyncParticipant:
     """Return the database as a participant, not yet connected."""
     return AsyncPostgresParticipant(PostgresOptions.parse(url))
+
+
+def transaction_log(url: str) -> TransactionLog:
+    """Return the transaction log in the database, not yet connected."""
+    return PostgresLog(PostgresOptions.parse(url))
+
+
+def async_transaction_log(url: str) -> AsyncTransactionLog:
+    """Return the transaction log in the database, not yet connected."""
+    return AsyncPostgresLog(PostgresOptions.parse(url))

@@ -21,3 +21,44 @@ GUARD: Final = """CREATE TABLE IF NOT EXISTS concordant_guard (
 
 # CREATE TABLE IF NOT EXISTS fails when two sessions run it at once, so they take turns.
 SETUP_LOCK: Final = "SELECT pg_advisory_xact_lock(7165921843300187)"
+
+LOG: Final = (
+    """CREATE TABLE IF NOT EXISTS concordant_log_owner (
+    owner text PRIMARY KEY,
+    epoch bigint NOT NULL,
+    expires_us bigint NOT NULL,
+    note text NOT NULL,
+    changed_at_us bigint NOT NULL
+)""",
+    """CREATE TABLE IF NOT EXISTS concordant_log_decision (
+    gid text COLLATE "C" PRIMARY KEY,
+    outcome text NOT NULL CHECK (outcome IN ('commit', 'abort')),
+    owner text NOT NULL,
+    epoch bigint NOT NULL,
+    branches text NOT NULL,
+    state text NOT NULL CHECK (state IN ('deciding', 'finished', 'heuristic')),
+    evidence text NOT NULL,
+    created_at_us bigint NOT NULL,
+    changed_at_us bigint NOT NULL
+)""",
+    "CREATE INDEX IF NOT EXISTS concordant_log_decision_unfinished"
+    " ON concordant_log_decision (gid) WHERE state <> 'finished'",
+    """CREATE TABLE IF NOT EXISTS concordant_log_record (
+    gid text COLLATE "C" PRIMARY KEY,
+    kind text NOT NULL,
+    definition text NOT NULL,
+    payload text NOT NULL,
+    state text NOT NULL
+        CHECK (state IN ('running', 'aborting', 'committed', 'aborted', 'stuck')),
+    data text NOT NULL,
+    version bigint NOT NULL,
+    owner text NOT NULL,
+    epoch bigint NOT NULL,
+    due_us bigint NOT NULL,
+    evidence text NOT NULL,
+    created_at_us bigint NOT NULL,
+    changed_at_us bigint NOT NULL
+)""",
+    "CREATE INDEX IF NOT EXISTS concordant_log_record_unfinished"
+    " ON concordant_log_record (gid) WHERE state NOT IN ('committed', 'aborted')",
+)

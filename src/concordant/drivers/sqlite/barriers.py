@@ -82,8 +82,7 @@ class SqliteBarrier:
     def enter(self, gid: str, step: str, op: Op) -> SqliteStepWork:
         if self._closed:
             raise UsageError(f"{self._place} was closed (or forked); open it anew")
-        with self._database.read():
-            pass  # the table is there
+        self._database.read(lambda _: None)  # the table is there
         handle = BranchConnection()  # before the turn, which others wait for
         turn = self._turns.take()
         try:

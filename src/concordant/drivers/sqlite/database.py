@@ -13,8 +13,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fcntl import LOCK_UN, flock
 from typing import Literal, TypeVar
@@ -85,7 +84,7 @@ class Database:
         self._closed = False
         _live.add(self)
 
-    def change(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run the work as one write transaction and return what it returns.
 
         COMMIT at its end, ROLLBACK if it raises. Waits at most `wait_s` for other writers,
@@ -114,14 +113,14 @@ class Database:
                 turn.over = True
                 flock(turn.fd, LOCK_UN)
 
-    def look(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run the work on one snapshot of the file; it must not write."""
         self._check_process()
         if self._connection is None:
             with self._mutex:
                 absent = self._opened() is None
             if absent:
-                self.change(lambda _: None)  # which creates the tables
+                self.write(lambda _: None)  # which creates the tables
         with self._mutex:
             connection = self._opened()
             if connection is None:
@@ -135,58 +134,6 @@ class Database:
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-
-    @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
-        """Run the body as `change` runs its work; an interrupt may leave the turn taken."""
-        give_up = time.monotonic() + self._wait_s
-        self._check_process()
-        with self._turn:
-            queue, turn = self._next_turn()
-            try:
-                self._wait_turn(queue, turn, give_up)
-                with self._mutex:
-                    connection = self._opened() or self._create()
-                    self._check_same_file()
-                    with self._transaction(connection):
-                        yield connection
-            finally:
-                turn.over = True
-                flock(turn.fd, LOCK_UN)
-
-    @contextmanager
-    def read(self) -> Iterator[sqlite3.Connection]:
-        """Run the body as `look` runs its work; an interrupt may leave the file taken."""
-        self.look(lambda _: None)
-        with self._mutex:
-            connection = self._opened()
-            if connection is None:
-                raise BackendUnavailable(f"{self.path}: the file went away while it was opened")
-            try:
-                connection.execute("BEGIN")
-                yield connection
-            except sqlite3.Error as error:
-                raise statement_error(self.path, error) from error
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-
-    @contextmanager
-    def _transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            yield
-            try:
-                connection.execute("COMMIT")
-            except sqlite3.Error as error:
-                raise OutcomeUnknown(
-                    f"{self.path}: COMMIT failed ({error}); ask again with the same ids"
-                ) from error
-        except sqlite3.Error as error:
-            raise statement_error(self.path, error) from error
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """Close the connection after whatever is under way; harmless when repeated."""

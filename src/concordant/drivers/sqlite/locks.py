@@ -65,19 +65,19 @@ class SqliteLockStore:
     def apply(self, batch: Sequence[Operation]) -> list[Result]:
         check_size(batch)
         if all(isinstance(operation, Inspect) for operation in batch):
-            return self._database.look(partial(self._run, batch))[0]
-        results, hints = self._database.change(partial(self._run, batch, writing=True))
+            return self._database.read(partial(self._run, batch))[0]
+        results, hints = self._database.write(partial(self._run, batch, writing=True))
         if hints:
             self._tell(hints)
         return results
 
     def names(self, after: str = "", limit: int = 256) -> list[str]:
-        return self._database.look(lambda opened: self._rows(opened).busy_names(after, limit))
+        return self._database.read(lambda opened: self._rows(opened).busy_names(after, limit))
 
     def hints(self, client: str) -> SocketStream:
         """Listen at the client's socket; a further stream of the client takes its place."""
         # The folder of sockets lies beside a file that is there and ours.
-        self._database.look(lambda _: None)
+        self._database.read(lambda _: None)
         stream = SocketStream(self._database.path, client)
         self._streams.add(stream)
         return stream
@@ -123,7 +123,7 @@ class SqliteLockStore:
                 gone = self._sender.send(hints)
                 if not gone:
                     return
-                hints = self._database.change(partial(self._pass_over, gone))
+                hints = self._database.write(partial(self._pass_over, gone))
         except ConcordantError:
             # The batch itself is done. What was not told is found out by asking again.
             pass

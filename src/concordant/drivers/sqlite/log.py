@@ -51,7 +51,7 @@ class SqliteTransactionLog:
 
     def apply(self, batch: Sequence[LogOperation]) -> list[LogResult]:
         check_size(batch)
-        access = self._database.look if only_reads(batch) else self._database.change
+        access = self._database.read if only_reads(batch) else self._database.write
         return access(partial(self._perform, batch))
 
     def close(self) -> None:

@@ -96,8 +96,8 @@ class SqliteParticipant:
 
     def resource(self) -> str:
         if not self._resource:
-            with self._database.read() as connection:
-                self._resource = get_meta(connection, branches.RESOURCE) or ""
+            found = self._database.read(lambda opened: get_meta(opened, branches.RESOURCE))
+            self._resource = found or ""
         return self._resource
 
     def begin(self, branch: BranchId) -> SqliteBranch:
@@ -122,33 +122,10 @@ class SqliteParticipant:
     def resolve(self, branch: str, commit: bool) -> Resolution:
         # In one's turn even to find nothing: a branch of this name that is under way in
         # another process is over then, one way or the other.
-        with self._database.write() as connection:
-            found = branches.find(connection, branch)
-            if found is None or found[0] == "aborted":
-                return "missing"
-            state, text = found
-            if state == "committed":
-                return "already"
-            changes = redo.decode(text or "[]")
-            # First, or the triggers would keep the branch itself from its rows.
-            for change in changes:
-                connection.executemany(
-                    reservations.release_sql(change.table, change.key),
-                    [(*key, branch) for key in change.touched()],
-                )
-            if not commit:
-                branches.remove(connection, branch)
-                return "done"
-            self._apply(connection, branch, changes)
-            now_us = self._clock.wall_us()
-            branches.mark_committed(connection, branch, now_us)
-            if next(self._commits) % branches.PURGE_EVERY == 0:
-                branches.purge(connection, now_us)
-            return "done"
+        return self._database.write(lambda opened: self._resolve(opened, branch, commit))
 
     def committed(self, branch: str) -> bool:
-        with self._database.read() as connection:
-            found = branches.find(connection, branch)
+        found = self._database.read(lambda opened: branches.find(opened, branch))
         if found is None:
             found = self._forbid(branch)
         if found[0] == "prepared":
@@ -156,8 +133,8 @@ class SqliteParticipant:
         return found[0] == "committed"
 
     def in_doubt(self) -> list[InDoubt]:
-        with self._database.read() as connection:
-            return branches.prepared(connection, self._clock.wall_us())
+        now_us = self._clock.wall_us()
+        return self._database.read(lambda opened: branches.prepared(opened, now_us))
 
     def close(self) -> None:
         """Roll back what is open and not prepared, and close the file."""
@@ -235,6 +212,30 @@ class SqliteParticipant:
 
     # --- phase two ------------------------------------------------------------------------
 
+    def _resolve(self, connection: sqlite3.Connection, branch: str, commit: bool) -> Resolution:
+        found = branches.find(connection, branch)
+        if found is None or found[0] == "aborted":
+            return "missing"
+        state, text = found
+        if state == "committed":
+            return "already"
+        changes = redo.decode(text or "[]")
+        # First, or the triggers would keep the branch itself from its rows.
+        for change in changes:
+            connection.executemany(
+                reservations.release_sql(change.table, change.key),
+                [(*key, branch) for key in change.touched()],
+            )
+        if not commit:
+            branches.remove(connection, branch)
+            return "done"
+        self._apply(connection, branch, changes)
+        now_us = self._clock.wall_us()
+        branches.mark_committed(connection, branch, now_us)
+        if next(self._commits) % branches.PURGE_EVERY == 0:
+            branches.purge(connection, now_us)
+        return "done"
+
     def _apply(
         self, connection: sqlite3.Connection, branch: str, changes: list[redo.Change]
     ) -> None:
@@ -251,7 +252,8 @@ class SqliteParticipant:
 
     def _forbid(self, branch: str) -> tuple[str, str | None]:
         """Return the branch's row; if there is none, make one that keeps it from committing."""
-        with self._database.write() as connection:
+
+        def make(connection: sqlite3.Connection) -> tuple[str, str | None]:
             found = branches.find(connection, branch)
             if found is None:
                 now_us = self._clock.wall_us()
@@ -260,6 +262,8 @@ class SqliteParticipant:
                     branches.INSERT, (branch, "aborted", now_us, "asked for, not found", None)
                 )
             return found
+
+        return self._database.write(make)
 
 
 # Weak: a participant that nobody uses any more goes with its last reference.

@@ -1,0 +1,196 @@
+"""A transaction log in a PostgreSQL database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, LiteralString
+
+import psycopg
+
+from concordant.drivers.capabilities import Capabilities
+from concordant.drivers.postgres.aio.pool import AsyncPool
+from concordant.drivers.postgres.connections import AsyncBoundConnection
+from concordant.drivers.postgres.errors import translate
+from concordant.drivers.postgres.options import PostgresOptions
+from concordant.drivers.postgres.promises import CAPABILITIES
+from concordant.drivers.postgres.schema import LOG, META
+from concordant.drivers.postgres.snapshot import Snapshot, refs_text, segments
+from concordant.errors import BackendUnavailable
+from concordant.transactions.logcheck import check_size, malformed
+from concordant.transactions.logmodel import perform
+from concordant.transactions.logrows import LogMoment
+from concordant.transactions.names import new_log_id
+from concordant.transactions.operations import (
+    Decide,
+    Decision,
+    Finish,
+    Finished,
+    Listing,
+    Load,
+    LogOperation,
+    LogResult,
+    Purged,
+)
+
+_CLOCK: Final = "(extract(epoch FROM clock_timestamp()) * 1e6)::bigint"
+_MOMENT: Final = f"SELECT {_CLOCK}, (SELECT value FROM concordant_meta WHERE key = 'log.id')"
+# A process that is stopped between the two round trips must not keep rows from the others.
+_BEGIN: Final = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 3000"
+_TRIES: Final = 8
+
+# Decisions and their ends, all in one statement and so in one round trip and one sync.
+_HOT: Final[LiteralString] = """
+WITH clock AS (SELECT (extract(epoch FROM clock_timestamp()) * 1e6)::bigint AS us),
+asked AS (
+    SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[])
+    AS t (gid, outcome, owner, epoch, branches)
+), decided AS (
+    INSERT INTO concordant_log_decision
+    SELECT gid, outcome, owner, epoch, branches, 'deciding', '', us, us
+    FROM asked, clock ORDER BY gid
+    ON CONFLICT (gid) DO NOTHING RETURNING gid
+), finished AS (
+    UPDATE concordant_log_decision SET state = 'finished', changed_at_us = us
+    FROM clock WHERE gid = ANY(%s) AND state = 'deciding'
+)
+SELECT gid FROM decided"""
+
+
+class AsyncPostgresLog:
+    """One process's handle on the log; a batch is one transaction for each of its segments."""
+
+    def __init__(self, options: PostgresOptions) -> None:
+        self._options = options
+        self._pool = AsyncPool(options, AsyncBoundConnection)
+        self._ready = False
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return CAPABILITIES
+
+    async def apply(self, batch: Sequence[LogOperation]) -> list[LogResult]:
+        check_size(batch)
+        await self._prepare()
+        if not batch:
+            await self._pool.run("SELECT 1")
+            return []
+        if _is_hot(batch):
+            return await self._decide(batch)
+        results: list[LogResult] = []
+        for part in segments(batch):
+            results += await self._perform(part)
+        return results
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()
+
+    async def _prepare(self) -> None:
+        if self._ready:
+            return
+        ((there,),) = await self._pool.run(
+            "SELECT to_regclass('concordant_log_record') IS NOT NULL"
+            " AND to_regclass('concordant_meta') IS NOT NULL"
+        )
+        if not there:
+            await self._pool.create((META, *LOG))
+        await self._pool.run(
+            "INSERT INTO concordant_meta VALUES ('log.id', %s) ON CONFLICT DO NOTHING",
+            (new_log_id(),),
+        )
+        self._ready = True
+
+    # --- the usual: decisions and their ends ----------------------------------------------
+
+    async def _decide(self, batch: Sequence[LogOperation]) -> list[LogResult]:
+        decides = [each for each in batch if isinstance(each, Decide)]
+        columns = [
+            [each.gid for each in decides],
+            [each.outcome for each in decides],
+            [each.owner for each in decides],
+            [each.epoch for each in decides],
+            [refs_text(each.branches) for each in decides],
+        ]
+        finished = sorted(each.gid for each in batch if isinstance(each, Finish))
+        fresh = {row[0] for row in await self._pool.run(_HOT, (*columns, finished))}
+        late = sorted({each.gid for each in decides} - fresh)
+        standing: dict[str, Decision] = {}
+        if late:
+            for answer in await self._perform([Load(gid) for gid in late]):
+                assert isinstance(answer, Listing)
+                standing |= {decision.gid: decision for decision in answer.decisions}
+        results: list[LogResult] = []
+        for each in batch:
+            if isinstance(each, Decide):
+                results.append(standing.get(each.gid) or _fresh(each))
+            else:
+                results.append(Finished())
+        return results
+
+    # --- the rest: read and lock, let the model work, write ----------------------------------
+
+    async def _perform(self, part: Sequence[LogOperation]) -> list[LogResult]:
+        for _ in range(_TRIES):
+            results = await self._try(part)
+            if results is not None:
+                return results
+        raise BackendUnavailable(f"{self._options.place}: too many wrote the same rows; try again")
+
+    async def _try(self, part: Sequence[LogOperation]) -> list[LogResult] | None:
+        """Do a part in one transaction; None if somebody was faster with a new row."""
+        connection = await self._pool.take()
+        try:
+            snapshot = Snapshot([each for each in part if not malformed(each)] or [Load("-")])
+            async with connection.pipeline():
+                await connection.execute(_BEGIN.partition(";")[0])
+                await connection.execute(_BEGIN.partition(";")[2])
+                clock = await connection.execute(_MOMENT)
+                cursors = [await connection.execute(*each) for each in snapshot.reads()]
+            for cursor in cursors:
+                snapshot.fill(await cursor.fetchall())
+            row: Any = await clock.fetchone()
+            now_us, snapshot.log_id = row
+            moment = LogMoment(now_us, now_us)
+            results = [perform(snapshot, each, moment) for each in part]
+            return await self._write(connection, snapshot, results)
+        except psycopg.Error as error:
+            await self._pool.drop(connection)
+            raise translate(error, self._options.place, sent=True) from error
+        except BaseException:
+            await self._pool.drop(connection)
+            raise
+
+    async def _write(
+        self, connection: AsyncBoundConnection, snapshot: Snapshot, results: list[LogResult]
+    ) -> list[LogResult] | None:
+        writes = snapshot.writes()
+        async with connection.pipeline():
+            cursors = [await connection.execute(*statement) for statement, _ in writes]
+        counts = [cursor.rowcount for cursor in cursors]
+        stale = any(one and count != 1 for (_, one), count in zip(writes, counts, strict=True))
+        await connection.execute("ROLLBACK" if stale else "COMMIT")
+        await self._pool.give(connection)
+        if stale:
+            return None
+        return [Purged(sum(counts[:2]))] if snapshot.purges else results
+
+
+def _is_hot(batch: Sequence[LogOperation]) -> bool:
+    """Tell whether the batch is nothing but new decisions and ordinary ends of others."""
+    gids = [each.gid for each in batch if isinstance(each, Decide | Finish)]
+    return len(gids) == len(batch) == len(set(gids)) and all(
+        not malformed(each) and not (isinstance(each, Finish) and (each.heuristic or each.evidence))
+        for each in batch
+    )
+
+
+def _fresh(decide: Decide) -> Decision:
+    return Decision(
+        decide.gid,
+        decide.outcome,
+        decide.owner,
+        decide.epoch,
+        decide.branches,
+        "deciding",
+        0,
+        fresh=True,
+    )

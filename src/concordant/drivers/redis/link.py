@@ -1,0 +1,194 @@
+"""One held connection to the server, for threads and for tasks.
+
+redis-py makes the connection, logs in and speaks the protocol; its pools and retries are left
+out. A connection that may still hold somebody's reply is dropped, never used again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import redis.asyncio.connection as aio
+from redis import connection as sync
+from redis.exceptions import NoScriptError, RedisError
+
+from concordant.drivers.redis.errors import is_reply, translate
+from concordant.drivers.redis.options import RedisOptions
+from concordant.drivers.redis.script import Script
+from concordant.errors import GuaranteeUnavailable
+
+# One that was idle for longer may have been closed by the server, which is looked at first.
+_FRESH_S: Final = 1.0
+
+Argument = str | bytes | int
+
+
+def check_memory(place: str, info: bytes) -> None:
+    """Raise GuaranteeUnavailable if the server may throw held locks away to make room."""
+    found = dict(line.split(":", 1) for line in info.decode().splitlines() if ":" in line)
+    policy = found.get("maxmemory_policy", "")
+    if found.get("maxmemory", "0") != "0" and policy.startswith("allkeys"):
+        raise GuaranteeUnavailable(
+            f"{place} may evict held locks (maxmemory-policy {policy}); "
+            "set noeviction or a volatile policy, or choose another server"
+        )
+
+
+def evalsha(script: Script, keys: Sequence[Argument], *values: Argument) -> list[Argument]:
+    """Return the command that runs a script that the server has."""
+    return ["EVALSHA", script.sha, len(keys), *keys, *values]
+
+
+def _whole(script: Script, command: Sequence[Argument]) -> list[Argument]:
+    return ["EVAL", script.text, *command[2:]]
+
+
+class Link:
+    """One connection, used by one thread at a time; it connects at its first use."""
+
+    def __init__(self, options: RedisOptions) -> None:
+        self._options = options
+        kind = sync.SSLConnection if options.tls else sync.Connection
+        self._connection: Any = kind(
+            socket_timeout=options.reply_timeout_s, **options.connection_arguments()
+        )
+        self._used_s = 0.0
+
+    def run(self, script: Script, command: list[Argument]) -> bytes:
+        """Run a script and return its reply, sending its text along if the server lacks it."""
+        try:
+            return bytes(self.call(command))
+        except NoScriptError:
+            return bytes(self.call(_whole(script, command)))
+
+    def call(self, command: Sequence[Argument]) -> Any:
+        """Send one command and return its reply.
+
+        Raises BackendUnavailable or UsageError when it was not carried out, OutcomeUnknown
+        when it may have been, and NoScriptError as it is.
+        """
+        connection, sent = self._connection, False
+        try:
+            if not self._ready():
+                self._connect()
+            packed = connection.pack_command(*command)
+            sent = True
+            connection.send_packed_command(packed, check_health=False)
+            reply = connection.read_response(disable_decoding=True)
+        except NoScriptError:
+            raise
+        except (RedisError, OSError) as error:
+            if not is_reply(error):
+                self.close()
+            raise translate(error, self._options.place, sent) from error
+        except BaseException:
+            self.close()
+            raise
+        self._used_s = time.monotonic()
+        return reply
+
+    def close(self) -> None:
+        """Drop the connection; the next use makes another."""
+        self._connection.disconnect()
+
+    def _ready(self) -> bool:
+        connection = self._connection
+        if not connection.is_connected:
+            return False
+        if time.monotonic() - self._used_s < _FRESH_S:
+            return True
+        try:
+            # Nothing was asked, so whatever can be read is the end, or not for us.
+            stale = connection.can_read(timeout=0)
+        except (RedisError, OSError):
+            stale = True
+        if stale:
+            self.close()
+        return not stale
+
+    def _connect(self) -> None:
+        connection = self._connection
+        connection.connect()
+        try:
+            connection.send_command("INFO", "memory", check_health=False)
+            check_memory(self._options.place, connection.read_response(disable_decoding=True))
+        except RedisError as error:
+            if not is_reply(error):
+                raise
+            # Not everybody may ask; the script itself will tell what else is wrong.
+
+
+class AsyncLink:
+    """One connection, used by one task at a time; it connects at its first use."""
+
+    def __init__(self, options: RedisOptions) -> None:
+        self._options = options
+        kind = aio.SSLConnection if options.tls else aio.Connection
+        # One timer for a whole exchange costs less than redis-py's, one for each half.
+        self._connection: Any = kind(socket_timeout=None, **options.connection_arguments())
+        self._used_s = 0.0
+
+    async def run(self, script: Script, command: list[Argument]) -> bytes:
+        """Run a script and return its reply, sending its text along if the server lacks it."""
+        try:
+            return bytes(await self.call(command))
+        except NoScriptError:
+            return bytes(await self.call(_whole(script, command)))
+
+    async def call(self, command: Sequence[Argument]) -> Any:
+        """Send one command and return its reply; see Link.call for the errors.
+
+        If the task is cancelled meanwhile, the connection is dropped with the reply.
+        """
+        connection, sent = self._connection, False
+        try:
+            if not await self._ready():
+                await self._connect()
+            async with asyncio.timeout(self._options.reply_timeout_s):
+                packed = connection.pack_command(*command)
+                sent = True
+                await connection.send_packed_command(packed, check_health=False)
+                reply = await connection.read_response(disable_decoding=True)
+        except NoScriptError:
+            raise
+        except (RedisError, OSError) as error:
+            if not is_reply(error):
+                await self.close()
+            raise translate(error, self._options.place, sent) from error
+        except BaseException:
+            await self.close()
+            raise
+        self._used_s = time.monotonic()
+        return reply
+
+    async def close(self) -> None:
+        """Drop the connection; the next use makes another."""
+        await self._connection.disconnect(nowait=True)
+
+    async def _ready(self) -> bool:
+        connection = self._connection
+        if not connection.is_connected:
+            return False
+        if time.monotonic() - self._used_s < _FRESH_S:
+            return True
+        try:
+            stale = await connection.can_read()
+        except (RedisError, OSError):
+            stale = True
+        if stale:
+            await self.close()
+        return not stale
+
+    async def _connect(self) -> None:
+        options, connection = self._options, self._connection
+        async with asyncio.timeout(options.connect_timeout_s):
+            await connection.connect()
+            try:
+                await connection.send_command("INFO", "memory", check_health=False)
+                check_memory(options.place, await connection.read_response(disable_decoding=True))
+            except RedisError as error:
+                if not is_reply(error):
+                    raise

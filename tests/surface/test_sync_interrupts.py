@@ -1,0 +1,172 @@
+"""Ctrl-C at every step of an acquisition: nothing is left behind, and the others go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+
+from concordant import Client, LockLost, LockTimeout
+from tests.surface.choice import on_memory
+from tests.surface.interrupting import interrupted_at
+from tests.surface.sync.standing import holders, until_free, waiters
+from tests.surface.together import Background, eventually
+
+STEPS_MAX = 3000
+
+
+@contextmanager
+def clients(url: str) -> Iterator[tuple[Client, Client]]:
+    with Client(url) as one, Client(url) as other:
+        # Both listen before it begins, as they do in the long run.
+        with other.lock("warm-up"), pytest.raises(LockTimeout):
+            one.lock("warm-up").acquire(timeout_s=0.01)
+        yield one, other
+
+
+def sweep(call: Callable[[], object], see: Callable[[str], None], stride: int = 1) -> None:
+    """Interrupt the call at each of its steps, and look at what is left after each."""
+    for at in range(1, STEPS_MAX, stride):
+        where = interrupted_at(at, call)
+        see(where)
+        if not where:
+            break
+    assert 30 < at < STEPS_MAX
+
+
+def take(client: Client, *names: str) -> None:
+    with client.locks(names) as leases:
+        leases.check()
+
+
+def take_one(client: Client, name: str) -> None:
+    with client.lock(name) as lease:
+        lease.check()
+
+
+def take_by_hand(client: Client, name: str) -> None:
+    lock = client.lock(name)
+    lease = lock.acquire()
+    # From here on it is the caller's, who has to see to its release.
+    try:
+        lease.check()
+    finally:
+        abandoned = False
+        try:
+            lease.release()
+        except KeyboardInterrupt:
+            abandoned = True
+            raise
+        finally:
+            assert abandoned or not holders(client, name)
+
+
+@pytest.mark.parametrize("call", [take_one, take, take_by_hand])
+def test_acquiring_and_releasing_alone(lock_url: str, call: Callable[..., None]) -> None:
+    with clients(lock_url) as (one, other):
+
+        def see(where: str) -> None:
+            until_free(other, "a")
+            with other.lock("a", timeout_s=0):
+                pass
+
+        sweep(partial(call, one, "a"), see)
+
+
+@on_memory
+def test_taking_several(lock_url: str) -> None:
+    with clients(lock_url) as (one, other):
+
+        def see(where: str) -> None:
+            for name in ("a", "b"):
+                until_free(other, name)
+
+        sweep(partial(take, one, "a", "b"), see)
+
+
+@on_memory
+@pytest.mark.parametrize("names", ["a", "b", "ab"])
+def test_waiting_for_another(lock_url: str, names: str) -> None:
+    with clients(lock_url) as (one, other):
+        held = other.lock("b" if "b" in names else "a").acquire()
+
+        def wait() -> None:
+            with pytest.raises(LockTimeout):
+                one.locks(list(names), timeout_s=0.002).acquire()
+
+        def see(where: str) -> None:
+            eventually(lambda: waiters(other, held.name) == [])
+            assert holders(other, held.name) == [held.owner]
+            if names == "ab":
+                until_free(other, "a")
+
+        sweep(wait, see)
+        held.release()
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_being_handed_the_lock_meanwhile(lock_url: str, inside: bool) -> None:
+    with clients(lock_url) as (one, other):
+        holder = one if inside else other
+
+        def hold_until_one_waits(ended: list[bool]) -> None:
+            with holder.lock("a"):
+                ready.append(True)
+                eventually(lambda: bool(ended or waiters(other, "a")))
+
+        at = 0
+        while at < STEPS_MAX:
+            # Not every step, since each needs a thread; another set of them at each run.
+            at += 1 + at % 7
+            ready: list[bool] = []
+            ended: list[bool] = []
+            holding = Background(partial(hold_until_one_waits, ended))
+            eventually(lambda ready=ready: bool(ready))
+            where = interrupted_at(at, partial(take_one, one, "a"))
+            ended.append(True)
+            holding.result()
+            until_free(other, "a")
+            if not where:
+                break
+        assert 30 < at < STEPS_MAX
+
+
+@on_memory
+def test_the_very_first_use_of_a_client(lock_url: str) -> None:
+    # Threads are started and channels opened then; a half of that must not be taken for all.
+    with Client(lock_url) as other:
+        for at in range(1, STEPS_MAX, 3):
+            held = other.lock("a").acquire()
+            with Client(lock_url) as fresh:
+
+                def first_use(fresh: Client = fresh) -> None:
+                    with pytest.raises(LockTimeout):
+                        fresh.lock("a", timeout_s=0.002).acquire()
+                    take_one(fresh, "b")
+
+                where = interrupted_at(at, first_use)
+                eventually(lambda: waiters(other, "a") == [])
+                until_free(other, "b")
+                # It can still keep a lease, and be told of a grant.
+                with fresh.lock("c", ttl_s=0.1) as lease:
+                    waiting = Background(fresh.lock("a").acquire)
+                    eventually(lambda: len(waiters(other, "a")) == 1)
+                    held.release()
+                    waiting.result().release()
+                    eventually(lambda lease=lease: lease.remaining_s < 0.09)
+                    eventually(lambda lease=lease: lease.remaining_s > 0.09)
+                    lease.check()
+            if not where:
+                break
+        assert 30 < at < STEPS_MAX
+
+
+def test_what_no_code_can_catch_is_given_back_with_the_client(lock_url: str) -> None:
+    with Client(lock_url) as other:
+        with Client(lock_url) as client:
+            lease = client.lock("a").acquire()
+        with pytest.raises(LockLost):
+            lease.check()
+        assert holders(other, "a") == []
