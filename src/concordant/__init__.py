@@ -6,6 +6,8 @@ an async form, on stores that are named by a URL.
 
 from concordant.aio.client import AsyncClient
 from concordant.aio.coordinator import AsyncCoordinator
+from concordant.aio.saga import AsyncSaga
+from concordant.aio.step import AsyncStepContext
 from concordant.errors import (
     AlreadyDecided,
     BackendUnavailable,
@@ -16,6 +18,7 @@ from concordant.errors import (
     LockTimeout,
     OutcomeUnknown,
     StaleFence,
+    StepFailed,
     TransactionAborted,
     TransactionStuck,
     UsageError,
@@ -23,6 +26,9 @@ from concordant.errors import (
 from concordant.placement import HashRing, Node
 from concordant.sync.client import Client
 from concordant.sync.coordinator import Coordinator
+from concordant.sync.saga import Saga
+from concordant.sync.step import StepContext
+from concordant.transactions.sagarecord import SagaOutcome
 
 __all__ = [
     "HashRing",
@@ -31,6 +37,11 @@ __all__ = [
     "Client",
     "AsyncCoordinator",
     "Coordinator",
+    "AsyncSaga",
+    "Saga",
+    "SagaOutcome",
+    "AsyncStepContext",
+    "StepContext",
     "AlreadyDecided",
     "BackendUnavailable",
     "ConcordantError",
@@ -40,6 +51,7 @@ __all__ = [
     "LockTimeout",
     "OutcomeUnknown",
     "StaleFence",
+    "StepFailed",
     "TransactionAborted",
     "TransactionStuck",
     "UsageError",

@@ -15,7 +15,7 @@ import pytest
 from concordant.drivers import registry
 from concordant.drivers.base import LockStore
 from concordant.locking import limits
-from concordant.locking.operations import Acquire, Confirm, Held, Release
+from concordant.locking.operations import Acquire, Confirm, Held, Hint, Release
 from tests.contract.parties import Party, strangers
 from tests.contract.sync.asking import TTL_MS, ask, grab, holders, queue, waiters
 from tests.provision.backend import Backend
@@ -37,7 +37,7 @@ time.sleep(60)
 
 
 @contextmanager
-def waiting_process(url: str, name: str, owner: str, client: str) -> Iterator[subprocess.Popen]:
+def waiting_process(url: str, name: str, owner: str, client: str) -> Iterator[subprocess.Popen[str]]:
     """Run a process that waits for a lock and listens for hints."""
     command = [sys.executable, "-c", _WAITER, url, name, owner, client]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
@@ -84,7 +84,7 @@ def passed_on(store: LockStore, name: str, url: str, *signals: int) -> float:
                 process.wait(timeout=10)
         begun = time.monotonic()
         ask(store, Release(name, holder, fence))
-        hints = []
+        hints: list[Hint] = []
         while not hints and time.monotonic() < begun + 4 * limits.CONFIRM_MS / 1000:
             hints = stream.get(0.25)
             if not hints:

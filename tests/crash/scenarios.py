@@ -167,6 +167,7 @@ def crash_again(run: Run) -> None:
     """Kill the coordinator, then the recoverer, too."""
     child = run.start("crash", DEAD_SOON_S)
     child.crashed()
+    run.stage.wait_dead()
     run.recoverer("crash").crashed()
     run.check(child, None, run.point.outcome)
 
@@ -191,7 +192,8 @@ def pause(run: Run) -> None:
     """Stop the coordinator past its lease, let others recover, and let it go on."""
     child = run.start("pause", DEAD_SOON_S)
     child.paused()
-    time.sleep(DEAD_SOON_S * 1.2)
+    time.sleep(DEAD_SOON_S)
+    run.stage.wait_dead()
     run.stage.settle()
     child.resume()
     outcome = run.point.paused or run.point.outcome
@@ -219,6 +221,7 @@ def rival(run: Run) -> None:
     """Kill the coordinator; one recoverer is held up midway while another does everything."""
     child = run.start("crash", DEAD_SOON_S)
     child.crashed()
+    run.stage.wait_dead()
     held = run.recoverer("hold")
     if run.recovery:
         held.wait_reached()

@@ -15,9 +15,16 @@ import pytest
 from concordant import AlreadyDecided, Coordinator
 from concordant._bridge.sync import Executor, direct
 from concordant.drivers import registry
-from concordant.transactions.operations import Decision
+from concordant.transactions.names import BranchId
+from concordant.transactions.operations import (
+    Alive,
+    Decision,
+    Listing,
+    OwnerStates,
+    Query,
+)
 from tests.crash.books import AMOUNT, BEFORE, Books
-from tests.crash.harness import PATIENCE_S, Child, Children
+from tests.crash.harness import PATIENCE_S, Child, Children, wait_until
 from tests.crash.job import Fault, Job, Place, Shape, World
 from tests.crash.sync.actor import work
 from tests.provision.backend import Backend
@@ -114,6 +121,19 @@ class Stage:
             with closing(registry.participant(place.url)) as participant:
                 found.append([branch.branch for branch in participant.in_doubt()])
         return found
+
+    def wait_dead(self) -> None:
+        """Wait until whoever left something in doubt is known to be dead."""
+        with closing(registry.transaction_log(self.log)) as log:
+            (listing,) = log.apply([Query()])
+            assert isinstance(listing, Listing)
+            owners = {(each.owner, each.epoch) for each in listing.decisions}
+            for branch in [branch for place in self.in_doubt() for branch in place]:
+                parsed = BranchId.parse(branch)
+                assert parsed is not None
+                owners.add((parsed.owner, parsed.epoch))
+            states = OwnerStates(tuple(owners))
+            wait_until(lambda: log.apply([states]) == [Alive()], f"{owners} are dead")
 
     # --- what must hold -------------------------------------------------------------------
 

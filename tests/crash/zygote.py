@@ -12,10 +12,23 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 
+import concordant.drivers
 from tests.crash.child import run
 from tests.crash.job import Job
+
+
+def _preload() -> None:
+    """Import the drivers here once, and not in every child."""
+    drivers = walk_packages(concordant.drivers.__path__, "concordant.drivers.")
+    for module in drivers:
+        # What lacks its package is not under test either.
+        with suppress(ImportError):
+            import_module(module.name)
 
 
 def _start(path: str) -> int:
@@ -54,6 +67,7 @@ def _ask(pid: int, ended: dict[int, int]) -> int | str:
 
 def main() -> None:
     """Serve until the input ends."""
+    _preload()
     started: list[int] = []
     ended: dict[int, int] = {}
     for line in sys.stdin:

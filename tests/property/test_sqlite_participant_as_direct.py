@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -89,6 +90,7 @@ def content(file: File) -> list[list[tuple[Any, ...]]]:
     return found
 
 
+@pytest.mark.slow
 @given(work=branches, last=st.sampled_from(["commit", "roll back"]))
 @settings(max_examples=60, deadline=None)
 def test_as_direct(work: list[list[Statement]], last: str) -> None:

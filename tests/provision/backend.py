@@ -39,14 +39,16 @@ class Promises:
 class Dialect(Protocol):
     """The little SQL that the participant's suite has to know of a database."""
 
-    error: type[Exception]
-    """What a connection raises when the database refuses a statement."""
-
     failure_is_final: bool
     """Whether one failed statement fails the whole transaction it stands in."""
 
     not_preparable: str
     """A statement that is allowed in a plain transaction and that no branch can prepare."""
+
+    @property
+    def error(self) -> type[Exception]:
+        """What a connection raises when the database refuses a statement."""
+        ...
 
     def sql(self, statement: str) -> str:
         """Return a statement written with ? for parameters as this database wants it."""

@@ -9,9 +9,10 @@ import pytest
 from tests.provision.backend import Backend
 from tests.provision.memory import MEMORY
 from tests.provision.postgres import POSTGRES
+from tests.provision.redis import REDIS
 from tests.provision.sqlite import SQLITE
 
-BACKENDS = (MEMORY, SQLITE, POSTGRES)
+BACKENDS = (MEMORY, SQLITE, POSTGRES, REDIS)
 
 PORTS = ("lock_store", "transaction_log", "participant", "barrier")
 

@@ -25,7 +25,7 @@ class World:
     walk.
     """
 
-    machine: sg.Saga
+    machine: sg.SagaMachine
     pending: tuple[sg.Command, ...]
     log: tuple[str, str]
     acted: frozenset[int] = frozenset()
@@ -49,7 +49,9 @@ def crashed(world: World) -> Iterator[World]:
     state, data = world.log
     if world.crashes == 3 or state in ("committed", "aborted", "stuck"):
         return
-    loaded = sg.Saga.from_json(cast(SagaState, state), data, len(world.machine.steps), LIMITS)
+    loaded = sg.SagaMachine.from_json(
+        cast(SagaState, state), data, len(world.machine.steps), LIMITS
+    )
     again = replace(world, machine=loaded, crashes=world.crashes + 1)
     yield follow(again, sg.Resumed())
 
@@ -91,7 +93,7 @@ def after(world: World) -> Iterator[World]:
 
 def walk(steps: int) -> list[tuple[World, World]]:
     """Every transition that can be reached, as (before, after)."""
-    created = sg.Saga.created(steps, LIMITS)
+    created = sg.SagaMachine.created(steps, LIMITS)
     stored = World(created, (), ("running", ""))
     todo = deque([follow(stored, sg.Begun()), *crashed(stored)])
     seen = {world.key() for world in todo}
@@ -139,7 +141,7 @@ def test_an_action_waits_for_the_answers_before_it_to_be_stored(
         for command in world.pending:
             if isinstance(command, sg.Act):
                 state, data = world.log
-                log = sg.Saga.from_json(
+                log = sg.SagaMachine.from_json(
                     cast(SagaState, state), data, len(world.machine.steps), LIMITS
                 )
                 assert log.steps[: command.index] == ("done",) * command.index
@@ -226,8 +228,8 @@ def test_no_path_runs_for_ever_without_a_pause_or_an_attempt_counted(
 # --- single rules -------------------------------------------------------------------------
 
 
-def running(steps: int = 3, done: int = 0, limits: sg.Limits = LIMITS) -> sg.Saga:
-    machine, _ = sg.step(sg.Saga.created(steps, limits), sg.Begun())
+def running(steps: int = 3, done: int = 0, limits: sg.Limits = LIMITS) -> sg.SagaMachine:
+    machine, _ = sg.step(sg.SagaMachine.created(steps, limits), sg.Begun())
     for index in range(done):
         machine, _ = sg.step(machine, sg.Answered(index))
         machine, _ = sg.step(machine, sg.Saved())
@@ -299,7 +301,7 @@ def test_retrying_goes_on_the_way_it_went() -> None:
     for _ in range(LIMITS.attempts_max):
         machine, _ = sg.step(machine, sg.Failed("broken"))
     assert machine.state == "stuck"
-    stored = sg.Saga.from_json("stuck", machine.to_json(), 3, LIMITS)
+    stored = sg.SagaMachine.from_json("stuck", machine.to_json(), 3, LIMITS)
     machine, _ = sg.step(stored, sg.Retried())
     assert (machine.state, machine.attempts) == ("aborting", 0)
     assert sg.step(machine, sg.Saved())[1] == (sg.Compensate(1, 1),)
@@ -322,7 +324,7 @@ def test_a_person_may_settle_whatever_is_not_final(end: str) -> None:
 
 def test_progress_survives_the_log() -> None:
     machine, _ = sg.step(running(done=2), sg.Refused("no"))
-    loaded = sg.Saga.from_json("aborting", machine.to_json(), 3, LIMITS)
+    loaded = sg.SagaMachine.from_json("aborting", machine.to_json(), 3, LIMITS)
     assert loaded == machine
     assert loaded.results == (0, 1, None)
 
@@ -330,7 +332,7 @@ def test_progress_survives_the_log() -> None:
 def test_what_a_newer_version_wrote_is_not_guessed_at() -> None:
     text = running().to_json().replace('"format":1', '"format":2')
     with pytest.raises(UsageError, match="upgrade"):
-        sg.Saga.from_json("running", text, 3, LIMITS)
+        sg.SagaMachine.from_json("running", text, 3, LIMITS)
 
 
 def test_an_event_out_of_place_is_refused() -> None:
@@ -340,7 +342,7 @@ def test_an_event_out_of_place_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot come"):
         sg.step(machine, sg.TimedOut(started=True))
     with pytest.raises(ValueError, match="at least one"):
-        sg.Saga.created(0, LIMITS)
+        sg.SagaMachine.created(0, LIMITS)
 
 
 def test_retrying_what_rests_gives_it_all_its_attempts_at_once() -> None:

@@ -24,6 +24,8 @@ SCHEMA = Schema(
     "test", 1, ("CREATE TABLE turn(id INTEGER PRIMARY KEY AUTOINCREMENT, who TEXT NOT NULL)",)
 )
 
+WHEN = ("before", "during", "after")
+
 _PRELUDE = """
 import os, signal, subprocess, sys, time
 from concordant.drivers.sqlite.database import Database, Schema
@@ -71,6 +73,9 @@ write("parent before")
 inside, go_on = threading.Event(), threading.Event()
 def during(connection):
     connection.execute("INSERT INTO turn(who) VALUES ('parent during')")
+    # So much that a part of it stands in the shared files already.
+    connection.execute("PRAGMA cache_size = 10")
+    connection.executemany("INSERT INTO turn(who) VALUES (?)", [("x" * 3000,)] * 1000)
     inside.set()
     go_on.wait(30)
 writer = threading.Thread(target=database.write, args=(during,))
@@ -105,7 +110,7 @@ def interrupt(*_):
 signal.signal(signal.SIGINT, interrupt)
 write(who)
 print("ready", flush=True)
-hits, number, end = 0, 0, time.monotonic() + 2.0
+hits, number, end = 0, 0, time.monotonic() + 1.0
 while time.monotonic() < end:
     number += 1
     try:
@@ -262,7 +267,9 @@ def test_a_child_of_the_writer_does_not_inherit_its_turn(path: str, database: Da
 def test_a_forked_child_can_neither_use_nor_harm_the_parents_file(path: str) -> None:
     with process(_FORK, path, "") as parent:
         assert parent.wait(timeout=30) == 0
-    assert turns(path) == ["parent before", "parent during", "parent after"]
+    order = turns(path)
+    assert [who for who in order if who[0] == "p"] == [f"parent {w}" for w in WHEN]
+    assert order.count("x" * 3000) == 1000
     with closing(sqlite3.connect(path)) as plain:
         assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
@@ -288,15 +295,40 @@ def test_a_closed_queue_ends_its_helper(hasty: Database, database: Database) -> 
     write(database, "after")
 
 
-def test_a_queue_that_is_dropped_ends_its_helper(path: str, database: Database) -> None:
-    queue = WriterQueue(path + ".lock")
-    database.write(lambda _, of=queue: of.acquire(0.01))  # type: ignore[misc]
-    helper = queue._helper
+@pytest.mark.parametrize("how", ["closed", "dropped"])
+def test_a_queue_that_is_over_ends_its_helper(path: str, database: Database, how: str) -> None:
+    queues = [WriterQueue(path + ".lock")]
+    database.write(lambda _: queues[0].acquire(0.01))
+    helper = queues[0]._helper
     assert helper is not None
-    del queue
+    if how == "closed":
+        queues[0].close()
+    else:
+        queues.clear()
     helper.join(10)
     assert not helper.is_alive()
     write(database, "after")
+
+
+def test_wishes_that_were_given_up_neither_end_nor_fake_a_later_turn(
+    path: str, database: Database, hasty: Database
+) -> None:
+    def refuse_hasty(_: sqlite3.Connection) -> None:
+        with pytest.raises(BackendUnavailable):
+            write(hasty, "x")
+
+    def wait_and_see(_: sqlite3.Connection) -> None:
+        # Time for the helper to come upon the old wishes.
+        time.sleep(0.1)
+        with closing(Database(path, SCHEMA, "NORMAL", wait_s=0.1)) as other:
+            with pytest.raises(BackendUnavailable):
+                write(other, "x")
+
+    database.write(refuse_hasty)
+    database.write(refuse_hasty)
+    hasty.write(wait_and_see)
+    database.write(refuse_hasty)
+    assert turns(path) == []
 
 
 def test_an_interrupt_at_any_moment_leaves_nothing_taken(path: str, database: Database) -> None:

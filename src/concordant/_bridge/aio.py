@@ -279,13 +279,16 @@ async def direct(
 class Periodic:
     """Something done again and again while its owner lives."""
 
-    def __init__(self, action: Callable[[], Awaitable[None]], every_s: float) -> None:
+    def __init__(
+        self, action: Callable[[], Awaitable[None]], every_s: float, at_once: bool = False
+    ) -> None:
         self._action = action
         self._every_s = every_s
+        self._at_once = at_once
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Start after one period."""
+        """Start after one period, or at once."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
@@ -297,7 +300,8 @@ class Periodic:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(self._every_s)
+            await asyncio.sleep(0 if self._at_once else self._every_s)
+            self._at_once = False
             # Settled, since a recovery must not be left between two steps of one branch.
             await settle(self._once)
 

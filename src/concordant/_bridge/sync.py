@@ -317,14 +317,15 @@ def direct(machine: str, state: str, command: object, action: Callable[[], Value
 class Periodic:
     """Something done again and again while its owner lives."""
 
-    def __init__(self, action: Callable[[], None], every_s: float) -> None:
+    def __init__(self, action: Callable[[], None], every_s: float, at_once: bool = False) -> None:
         self._action = action
         self._every_s = every_s
+        self._at_once = at_once
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start after one period."""
+        """Start after one period, or at once."""
         self._thread = threading.Thread(target=self._run, name="concordant-recovery", daemon=True)
         self._thread.start()
 
@@ -335,7 +336,8 @@ class Periodic:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopped.wait(self._every_s):
+        while not self._stopped.wait(0 if self._at_once else self._every_s):
+            self._at_once = False
             try:
                 self._action()
             except Exception:

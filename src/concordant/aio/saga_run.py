@@ -26,7 +26,7 @@ from concordant.transactions.saga import (
     Refused,
     Rest,
     Rested,
-    Saga,
+    SagaMachine,
     Save,
     Saved,
     SaveUnknown,
@@ -64,7 +64,7 @@ class AsyncSagaRun:
         self._barrier = barrier
         self._charter = Charter.from_json(record.payload)
         steps = len(self._charter.steps)
-        self._machine = Saga.from_json(record.state, record.data, steps, saga.limits)
+        self._machine = SagaMachine.from_json(record.state, record.data, steps, saga.limits)
         self._end_s: float | None = None
         if self._charter.timeout_ms is not None:
             left_ms = self._charter.timeout_ms - record.age_ms
@@ -74,6 +74,11 @@ class AsyncSagaRun:
     def state(self) -> str:
         """Where the machine stands, in the words of transactions/saga.py."""
         return self._machine.state
+
+    @property
+    def evidence(self) -> str:
+        """What keeps it from its end, or went wrong last."""
+        return self._machine.evidence
 
     @property
     def resting(self) -> bool:

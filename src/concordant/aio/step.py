@@ -89,6 +89,9 @@ class AsyncStepContext:
             # The function may have entered `local` in a task of a group.
             if group.subgroup(Skipped) is None:
                 raise
+        finally:
+            if self._local is not None:
+                await self._local.abandon()
         if self._local is not None:
             return self._local.answer(returned)
         result = returned if self.result is _UNSET else self.result
@@ -154,6 +157,11 @@ class AsyncLocal:
             self._refusal = reason
         else:
             await settle(work.abandon)
+
+    async def abandon(self) -> None:
+        """Roll back what the function has begun and did not leave, as after an interruption."""
+        if self._work is not None and self._stored is None and self._refusal is None:
+            await settle(self._work.abandon)
 
     def answer(self, returned: Any) -> Any:
         """Return what the database holds of the step, whatever the function made of it."""

@@ -28,17 +28,12 @@ class _Commands(click.Group):
     """The commands by name; each is an object of its own name in its own module."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name in sorted(_COMMANDS) if self.get_command(ctx, name)]
+        return sorted(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        try:
-            module = importlib.import_module(_COMMANDS[cmd_name])
-        except KeyError:
+        if cmd_name not in _COMMANDS:
             return None
-        except ModuleNotFoundError as error:
-            if error.name != _COMMANDS[cmd_name]:
-                raise
-            return None
+        module = importlib.import_module(_COMMANDS[cmd_name])
         command = getattr(module, cmd_name)
         assert isinstance(command, click.Command)
         return command

@@ -24,7 +24,11 @@ _DRIVERS: Final[dict[str, tuple[str, str]]] = {
     "memory": ("concordant.drivers.memory", ""),
     "sqlite": ("concordant.drivers.sqlite", ""),
     "postgresql": ("concordant.drivers.postgres", "postgres"),
+    "redis": ("concordant.drivers.redis", "redis"),
 }
+
+# Other ways to reach the same backend, which the driver tells apart by the URL.
+_ALIASES: Final = {"rediss": "redis"}
 
 # What each factory name gives, in a user's words.
 _PORTS: Final = {
@@ -48,7 +52,7 @@ def drivers_with(port: str) -> list[str]:
 def _module(url: str) -> ModuleType:
     scheme = scheme_of(url)
     try:
-        module, extra = _DRIVERS[scheme]
+        module, extra = _DRIVERS[_ALIASES.get(scheme, scheme)]
     except KeyError:
         known = ", ".join(f"{name}://" for name in schemes())
         raise UsageError(f"no driver for {scheme}://; known are {known}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from concordant._bridge.sync import Executor, Periodic, Trace, call, direct, settle
 from concordant.drivers import registry
@@ -15,9 +15,15 @@ from concordant.errors import AlreadyDecided, ConcordantError, UsageError
 from concordant.session.ownership import Ownership
 from concordant.sync.journal import Journal
 from concordant.sync.recovery import Doubt, Recovered, Recoverer
+from concordant.sync.saga import Saga
+from concordant.sync.saga_hand import take_in_hand
+from concordant.sync.saga_recovery import SagaRecoverer
+from concordant.sync.sagas import Sagas
 from concordant.sync.transaction import Transaction
 from concordant.transactions.names import BRANCHES_MAX, check_gid, new_gid
 from concordant.transactions.operations import Purge, Purged
+from concordant.transactions.saga import Retried, SettledByHand
+from concordant.transactions.sagarecord import SagaOutcome, SagaStatus
 
 if TYPE_CHECKING:
     from concordant.drivers.capabilities import Capabilities
@@ -62,12 +68,17 @@ class Coordinator:
         self._given: list[Participant] = []
         # Not a set: of several threads `setdefault` lets exactly one win.
         self._running: dict[str, object] = {}
-        self._spent: set[str] = set()
         self._entered = False
         for each in participants:
             self._known(each)
         self.recoverer = Recoverer(self, on_recovered)
         self._periodic = Periodic(self._recover_quietly, recover_every_s)
+        self._sagas = Sagas(self)
+        self._saga_recoverer = SagaRecoverer(self, self._sagas, on_recovered)
+        # Apart, since a saga's step may take its time.
+        self._saga_periodic = Periodic(
+            self._saga_recoverer.run_quietly, recover_every_s, at_once=True
+        )
 
     @property
     def capabilities(self) -> Capabilities:
@@ -148,11 +159,6 @@ class Coordinator:
         if not named:
             return
         try:
-            if gid in self._spent:
-                raise UsageError(
-                    f"an attempt under the gid {gid} lost a vote and was rolled back; a late "
-                    "prepare of it may still come, so retry under another gid"
-                )
             decision = self.journal.decision(gid)
         except BaseException:
             self._leave(gid)
@@ -167,15 +173,70 @@ class Coordinator:
     def _leave(self, gid: str) -> None:
         self._running.pop(gid, None)
 
-    def _spend(self, gid: str) -> None:
-        self._spent.add(gid)
+    # --- sagas ----------------------------------------------------------------------------
+
+    def register(self, saga: Saga) -> None:
+        """Let the saga be run here, and recovered when another process has left one.
+
+        Register what may be unfinished before entering, older versions too: sagas that are
+        not registered are listed, never touched.
+        """
+        self._sagas.register(saga)
+
+    def run(
+        self,
+        saga: Saga,
+        payload: Any = None,
+        *,
+        gid: str | None = None,
+        timeout_s: float | None = None,
+    ) -> SagaOutcome:
+        """Run a registered saga to its end, and return how it ended.
+
+        It is stored before its first step, so it comes to its end even if this process does
+        not. `payload` is a JSON value. `gid` names it (default a UUIDv7) once and for ever:
+        a gid that has ended returns its outcome, and nothing is done again; one that was left
+        unfinished is gone on with. After `timeout_s` from its creation it is compensated,
+        the action under way included; the way back has no bound.
+
+        Raises UsageError if the gid stands for something else, TransactionStuck if a
+        compensation keeps failing, OutcomeUnknown if the saga is under way elsewhere or this
+        process lost it: ask again with the same gid.
+        """
+        self.ownership.check_usable()
+        return self._sagas.run(saga, payload, gid, timeout_s)
+
+    def sagas(self) -> list[SagaStatus]:
+        """Return the sagas that have not ended: state, age, owner and evidence."""
+        self.ownership.check_usable()
+        return self._sagas.unfinished()
+
+    def retry(self, gid: str) -> None:
+        """Have a stuck or resting saga tried again now, the way it was going.
+
+        Whoever has registered its definition goes on with it. Raises UsageError if there is
+        no such saga, or somebody works on it.
+        """
+        self.ownership.check_usable()
+        take_in_hand(self.journal, gid, Retried())
+
+    def settle_by_hand(self, gid: str, state: Literal["committed", "aborted"], reason: str) -> None:
+        """Note that a person has brought a saga's databases to this outcome, and why.
+
+        Nothing is done to them. Raises UsageError if there is no such saga, it has ended, or
+        somebody works on it.
+        """
+        self.ownership.check_usable()
+        if state not in ("committed", "aborted") or not reason.strip():
+            raise UsageError("a saga is settled as committed or aborted, for a reason")
+        take_in_hand(self.journal, gid, SettledByHand(state, f"by hand: {reason}"))
 
     # --- recovery -------------------------------------------------------------------------
 
     def recover(self) -> int:
-        """Recover now what can be recovered, and return how many branches that were."""
+        """Recover now what can be recovered, and return how many branches and sagas that were."""
         self.ownership.check_usable()
-        return self.recoverer.run_once()
+        return self.recoverer.run_once() + self._saga_recoverer.run_once()
 
     def doubts(self) -> list[Doubt]:
         """Return what is in doubt: branches with age, owner and evidence, foreign ones too."""
@@ -205,6 +266,7 @@ class Coordinator:
             settle(self._close)
             raise
         self._periodic.start()
+        self._saga_periodic.start()
         return self
 
     def __exit__(
@@ -213,12 +275,15 @@ class Coordinator:
         settle(self._close)
 
     def _close(self) -> None:
+        self._saga_recoverer.stop()
         self._periodic.stop()
+        self._saga_periodic.stop()
         try:
             self.journal.flush()
         except ConcordantError as error:
             _log.warning("finished decisions will be looked at once more: %s", error)
         call(self.ownership.stop)
+        self._sagas.close()
         for participant in self.participants():
             try:
                 participant.close()

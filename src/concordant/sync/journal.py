@@ -10,7 +10,9 @@ from concordant._bridge.sync import Combiner, pause
 from concordant.drivers.base import TransactionLog
 from concordant.errors import BackendUnavailable, OutcomeUnknown
 from concordant.transactions.operations import (
+    Advance,
     Alive,
+    Conflict,
     Decide,
     Decision,
     Finish,
@@ -56,6 +58,23 @@ class Journal:
     def decide(self, decide: Decide) -> Decision:
         """Return the decision that stands; raises OutcomeUnknown if the log never answers."""
         return self.ask_patiently(decide, Decision)
+
+    def advance(self, advance: Advance) -> Record | Conflict:
+        """Return the record as it stands now, or the conflict; asked patiently.
+
+        A repeat finds what an earlier try has written, though its reply was lost, and takes
+        that for success.
+        """
+        answer = self.ask_patiently(advance, object)
+        if isinstance(answer, Conflict) and answer.current is not None:
+            stands = answer.current
+            asked = (advance.owner, advance.epoch, advance.version + 1)
+            said = (advance.state, advance.data)
+            same = (stands.owner, stands.epoch, stands.version) == asked
+            return stands if same and (stands.state, stands.data) == said else answer
+        if isinstance(answer, Record | Conflict):
+            return answer
+        raise BackendUnavailable(f"the transaction log answered {answer}")
 
     def decision(self, gid: str) -> Decision | None:
         """Return the decision for the gid, if there is one."""

@@ -204,10 +204,6 @@ class Transaction:
             vote: Vote = self._execute(command, self._branches[index].prepare)
         except Exception as error:
             self._note(f"no vote from {self._refs[index].place}", error)
-            # A prepare that is still on its way may come after the rollback. Recovery deals
-            # with that, as long as no later attempt has a branch of the same name.
-            if self._named:
-                self._coordinator._spend(self.gid)
             # If it never left here, the branch still holds what the rollback needs.
             self._branches[index].abandon()
             return VoteUnknown(index)

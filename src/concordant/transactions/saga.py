@@ -210,7 +210,7 @@ Command = Act | Compensate | Save | Rest
 
 
 @dataclass(frozen=True, slots=True)
-class Saga:
+class SagaMachine:
     """One saga: where it stands, and what its actions have answered.
 
     `attempts` counts those of the step at hand that did not answer, `reason` says why it
@@ -228,7 +228,7 @@ class Saga:
     rest_ms: int = 0
 
     @classmethod
-    def created(cls, steps: int, limits: Limits) -> Saga:
+    def created(cls, steps: int, limits: Limits) -> SagaMachine:
         """Return the machine of a saga as it is stored first."""
         if steps < 1:
             raise ValueError("a saga has at least one step")
@@ -250,7 +250,7 @@ class Saga:
     def _to_undo(self) -> list[tuple[int, StepState]]:
         return [each for each in reversed(list(enumerate(self.steps))) if each[1] in _UNDO]
 
-    def with_step(self, index: int, state: StepState) -> Saga:
+    def with_step(self, index: int, state: StepState) -> SagaMachine:
         """Return the machine with one step in another state."""
         return replace(self, steps=(*self.steps[:index], state, *self.steps[index + 1 :]))
 
@@ -269,7 +269,7 @@ class Saga:
         return json.dumps(kept, separators=(",", ":"))
 
     @classmethod
-    def from_json(cls, state: SagaState, text: str, steps: int, limits: Limits) -> Saga:
+    def from_json(cls, state: SagaState, text: str, steps: int, limits: Limits) -> SagaMachine:
         """Return the machine as the log has it; an empty text is a saga just created.
 
         Raises UsageError for what a newer version has written.
@@ -293,10 +293,10 @@ class Saga:
         )
 
 
-Step = tuple[Saga, tuple[Command, ...]]
+Step = tuple[SagaMachine, tuple[Command, ...]]
 
 
-def step(machine: Saga, event: Event) -> Step:
+def step(machine: SagaMachine, event: Event) -> Step:
     """Return the next machine and the command to run, if any.
 
     Raises ValueError for an event that cannot come in this state.
@@ -332,18 +332,18 @@ def step(machine: Saga, event: Event) -> Step:
     raise ValueError(f"{event} cannot come in the state {machine.state}")
 
 
-def _at_hand(machine: Saga) -> int:
+def _at_hand(machine: SagaMachine) -> int:
     index = machine.at_hand
     if index is None:
         raise ValueError(f"no step is left in the state {machine.state}")
     return index
 
 
-def _save(machine: Saga) -> Step:
+def _save(machine: SagaMachine) -> Step:
     return machine, (Save(machine.rest_ms),)
 
 
-def _go(machine: Saga) -> Step:
+def _go(machine: SagaMachine) -> Step:
     index = _at_hand(machine)
     machine = replace(machine, rest_ms=0)
     if machine.state == "running":
@@ -351,7 +351,7 @@ def _go(machine: Saga) -> Step:
     return machine, (Compensate(index, machine.attempts + 1),)
 
 
-def _answered(machine: Saga, result: Any) -> Step:
+def _answered(machine: SagaMachine, result: Any) -> Step:
     index = _at_hand(machine)
     forward = machine.way == "forward"
     machine = replace(machine.with_step(index, "done" if forward else "undone"), attempts=0)
@@ -363,20 +363,20 @@ def _answered(machine: Saga, result: Any) -> Step:
     return _save(replace(machine, state=state, trouble="", rest_ms=0))
 
 
-def _timed_out(machine: Saga, started: bool) -> Step:
+def _timed_out(machine: SagaMachine, started: bool) -> Step:
     # Without an attempt before this one, an action that was not started now never was.
     if not started and machine.attempts == 0:
         machine = machine.with_step(_at_hand(machine), "waiting")
     return _abort(machine, "its time was over")
 
 
-def _abort(machine: Saga, reason: str) -> Step:
+def _abort(machine: SagaMachine, reason: str) -> Step:
     machine = replace(machine, way="back", attempts=0, reason=reason, trouble="", rest_ms=0)
     state: State = "aborting" if machine.at_hand is not None else "aborted"
     return _save(replace(machine, state=state))
 
 
-def _once_more(machine: Saga, trouble: str, rest_ms: int) -> Step:
+def _once_more(machine: SagaMachine, trouble: str, rest_ms: int) -> Step:
     """Count an attempt that did not answer, in the log, so that no crash forgets it."""
     attempts = machine.attempts + 1
     if attempts < machine.limits.attempts_max:

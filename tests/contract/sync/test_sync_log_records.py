@@ -63,7 +63,7 @@ def test_a_created_record_is_as_it_was_given(log: TransactionLog) -> None:
     result = tell(log, Create(gid, "saga", ODD, ODD, *owner.pair))
     assert isinstance(result, Record)
     assert (result.gid, result.kind, result.definition, result.payload) == (gid, "saga", ODD, ODD)
-    assert (result.state, result.fresh) == ("running", True)
+    assert (result.state, result.data, result.fresh) == ("running", "", True)
     assert (result.owner, result.epoch) == owner.pair
     _, found = find(log, gid)
     assert same(found, result)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from importlib.resources import files
 from typing import Final
 
 META: Final = (
@@ -62,3 +64,20 @@ LOG: Final = (
     "CREATE INDEX IF NOT EXISTS concordant_log_record_unfinished"
     " ON concordant_log_record (gid) WHERE state NOT IN ('committed', 'aborted')",
 )
+
+LOCK: Final = """CREATE TABLE IF NOT EXISTS concordant_lock (
+    name text COLLATE "C" PRIMARY KEY,
+    lock jsonb NOT NULL DEFAULT '{"f": 0, "c": 1, "h": [], "w": [], "t": []}',
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+)"""
+LOCK_FUNCTIONS: Final = ("lock_step.sql", "lock_apply.sql")
+
+
+def lock_functions() -> tuple[str, str]:
+    """Return the statements that make the lock functions, and the version they carry.
+
+    The version is a digest of their text, kept as the comment on the table: a client that
+    brings other functions than it finds replaces them.
+    """
+    text = "\n".join((files(__package__) / name).read_text("utf-8") for name in LOCK_FUNCTIONS)
+    return text, hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -115,4 +115,6 @@ _KINDS: Final[tuple[tuple[type[Exception], str], ...]] = (
 
 def _brief(error: Exception) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
+    if not lines:
+        return "it took too long" if isinstance(error, TimeoutError) else type(error).__name__
+    return lines[0].rstrip(".")

@@ -55,6 +55,7 @@ class Link:
         self._connection: Any = kind(
             socket_timeout=options.reply_timeout_s, **options.connection_arguments()
         )
+        self._connected = False
         self._used_s = 0.0
 
     def run(self, script: Script, command: list[Argument]) -> bytes:
@@ -92,17 +93,15 @@ class Link:
 
     def close(self) -> None:
         """Drop the connection; the next use makes another."""
+        self._connected = False
         self._connection.disconnect()
 
     def _ready(self) -> bool:
-        connection = self._connection
-        if not connection.is_connected:
-            return False
-        if time.monotonic() - self._used_s < _FRESH_S:
-            return True
+        if not self._connected or time.monotonic() - self._used_s < _FRESH_S:
+            return self._connected
         try:
             # Nothing was asked, so whatever can be read is the end, or not for us.
-            stale = connection.can_read(timeout=0)
+            stale = self._connection.can_read(timeout=0)
         except (RedisError, OSError):
             stale = True
         if stale:
@@ -119,6 +118,7 @@ class Link:
             if not is_reply(error):
                 raise
             # Not everybody may ask; the script itself will tell what else is wrong.
+        self._connected = True
 
 
 class AsyncLink:
@@ -129,6 +129,7 @@ class AsyncLink:
         kind = aio.SSLConnection if options.tls else aio.Connection
         # One timer for a whole exchange costs less than redis-py's, one for each half.
         self._connection: Any = kind(socket_timeout=None, **options.connection_arguments())
+        self._connected = False
         self._used_s = 0.0
 
     async def run(self, script: Script, command: list[Argument]) -> bytes:
@@ -166,16 +167,17 @@ class AsyncLink:
 
     async def close(self) -> None:
         """Drop the connection; the next use makes another."""
+        self._connected = False
         await self._connection.disconnect(nowait=True)
 
     async def _ready(self) -> bool:
+        if not self._connected or time.monotonic() - self._used_s < _FRESH_S:
+            return self._connected
         connection = self._connection
-        if not connection.is_connected:
-            return False
-        if time.monotonic() - self._used_s < _FRESH_S:
-            return True
         try:
-            stale = await connection.can_read()
+            # Under this name up to redis-py 7.
+            look = getattr(connection, "can_read", None) or connection.can_read_destructive
+            stale = await look()
         except (RedisError, OSError):
             stale = True
         if stale:
@@ -192,3 +194,4 @@ class AsyncLink:
             except RedisError as error:
                 if not is_reply(error):
                     raise
+            self._connected = True

@@ -31,10 +31,9 @@ class Turn:
     in a `finally`. A turn that comes when it is over is given back by the helper.
     """
 
-    __slots__ = ("__weakref__", "fd", "granted", "lent", "over")
+    fd = -1
 
     def __init__(self, path: str) -> None:
-        self.fd = -1
         self.over = False
         self.lent = False  # to the helper thread, which may still be waiting with it
         self.granted = threading.Lock()
@@ -119,7 +118,8 @@ class WriterQueue:
 
     def __del__(self) -> None:
         # No release: in a forked child the turn is the parent's.
-        self._wishes.put(None)
+        if hasattr(self, "_wishes"):
+            self._wishes.put(None)
 
     def forget(self) -> None:
         """Close the files in a forked child, where the parent's turn must not live on."""

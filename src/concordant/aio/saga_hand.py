@@ -1,0 +1,107 @@
+"""What a person can do about a saga: have it tried again, or say how it has ended."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from concordant.errors import BackendUnavailable, ConcordantError, UsageError
+from concordant.transactions.names import check_gid, new_owner
+from concordant.transactions.operations import (
+    Advance,
+    Claim,
+    CloseOwner,
+    Conflict,
+    Listing,
+    Load,
+    OpenOwner,
+    OwnerAlive,
+    OwnerOpened,
+    Record,
+    SagaState,
+    final,
+)
+from concordant.transactions.saga import Limits, Retried, SagaMachine, SettledByHand, step
+from concordant.transactions.sagarecord import KIND, Charter, told
+
+if TYPE_CHECKING:
+    from concordant.aio.journal import AsyncJournal
+
+_log = logging.getLogger("concordant.transactions")
+
+_TTL_MS: Final = 60_000
+# Nobody goes on with a saga that is being settled; if that breaks off, it can be done again.
+_SETTLING_MS: Final = 3_600_000
+
+
+async def take_in_hand(journal: AsyncJournal, gid: str, event: Retried | SettledByHand) -> None:
+    """Do to the saga what a person has decided; raises UsageError if somebody works on it.
+
+    It is done as an owner of its own, made for this and gone after: so the saga belongs to
+    nobody, and whoever has registered its definition goes on with it.
+    """
+    check_gid(gid)
+    owner = new_owner()
+    opened = await journal.ask(OpenOwner(owner, _TTL_MS, "by hand"), OwnerOpened)
+    try:
+        claim = Claim(owner, opened.epoch, 1, gids=(gid,))
+        taken = (await journal.ask(claim, Listing)).records
+        if not taken:
+            raise await _why_not(journal, gid)
+        await _change(journal, taken[0], event)
+    finally:
+        try:
+            await journal.ask(CloseOwner(owner, opened.epoch), OwnerAlive)
+        except ConcordantError as error:
+            _log.warning("the saga %s is free only in %s ms: %s", gid, _TTL_MS, error)
+
+
+async def _why_not(journal: AsyncJournal, gid: str) -> UsageError:
+    records = (await journal.ask(Load(gid), Listing)).records
+    if not records or records[0].kind != KIND:
+        return UsageError(f"the log knows no saga {gid}")
+    [record] = records
+    if final(record.state):
+        return UsageError(f"the saga {gid} has ended already: it is {record.state}")
+    return UsageError(
+        f"the saga {gid} is under way at {record.owner}-{record.epoch}; stop that process"
+        " first, or wait for it"
+    )
+
+
+async def _change(journal: AsyncJournal, record: Record, event: Retried | SettledByHand) -> None:
+    if record.kind != KIND:
+        raise UsageError(f"the gid {record.gid} is that of a {record.kind}, not of a saga")
+    steps = len(Charter.from_json(record.payload).steps)
+    machine, _ = step(SagaMachine.from_json(record.state, record.data, steps, Limits()), event)
+    assert machine.state != "left"
+    if isinstance(event, SettledByHand) and record.state == "stuck":
+        # The log lets nothing end that is stuck: it is set going first, for nobody.
+        way: SagaState = "running" if machine.way == "forward" else "aborting"
+        record = await _advance(journal, record, way, record.data, event.reason, _SETTLING_MS)
+    await _advance(journal, record, machine.state, machine.to_json(), machine.evidence, 0)
+
+
+async def _advance(
+    journal: AsyncJournal,
+    record: Record,
+    state: SagaState,
+    data: str,
+    evidence: str,
+    due_in_ms: int,
+) -> Record:
+    answer = await journal.advance(
+        Advance(
+            record.gid,
+            record.version,
+            record.owner,
+            record.epoch,
+            state,
+            data,
+            due_in_ms,
+            told(evidence),
+        )
+    )
+    if isinstance(answer, Conflict):
+        raise BackendUnavailable(f"the saga {record.gid} was changed meanwhile; look, and retry")
+    return answer

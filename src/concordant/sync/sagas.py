@@ -1,0 +1,225 @@
+# Generated from src/concordant/aio/sagas.py by tools/unasync.py; do not edit.
+"""The sagas of one coordinator: those it runs, those it recovers, those it lists."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from concordant.drivers import registry
+from concordant.drivers.base import Barrier
+from concordant.errors import OutcomeUnknown, TransactionStuck, UsageError
+from concordant.sync.saga import Saga
+from concordant.sync.saga_run import SagaRun
+from concordant.transactions.names import check_gid, new_gid
+from concordant.transactions.operations import Claim, Create, Listing, Record, final
+from concordant.transactions.saga import Begun, Event, Resumed
+from concordant.transactions.sagarecord import (
+    KIND,
+    PAYLOAD_BYTES_MAX,
+    TIMEOUT_S_MAX,
+    Charter,
+    SagaOutcome,
+    SagaStatus,
+    as_json,
+)
+
+if TYPE_CHECKING:
+    from concordant.sync.coordinator import Coordinator
+
+_log = logging.getLogger("concordant.transactions")
+
+
+class Hold:
+    """Says that somebody in this process works on a gid, for as long as it is referred to."""
+
+    __slots__ = ("__weakref__", "gid")
+
+    def __init__(self, gid: str) -> None:
+        self.gid = gid
+
+
+class Sagas:
+    """What one coordinator has to do with sagas; recovery stands in saga_recovery.py.
+
+    `resting` are the runs that recovery has interrupted for a pause, `left` the gids that an
+    error has kept from their end.
+    """
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        self._coordinator = coordinator
+        self._registered: dict[str, Saga] = {}
+        self._barriers: dict[str, Barrier] = {}
+        # Weak, so that a gid is free again even if an interruption has kept it from being left.
+        self._running: weakref.WeakValueDictionary[str, Hold] = weakref.WeakValueDictionary()
+        self._mutex = threading.Lock()
+        self.resting: dict[str, SagaRun] = {}
+        self.left: dict[str, None] = {}
+
+    # --- definitions ----------------------------------------------------------------------
+
+    def register(self, saga: Saga) -> None:
+        """Let the saga be run and recovered here."""
+        if self._registered.setdefault(saga.definition, saga) is not saga:
+            raise UsageError(
+                f"another saga {saga.definition} is registered; give this one the next version"
+            )
+        saga.seal()
+
+    def definitions(self) -> tuple[str, ...]:
+        """Return what is registered."""
+        return tuple(self._registered)
+
+    def registered(self, definition: str) -> Saga | None:
+        """Return the saga that is registered under the definition."""
+        return self._registered.get(definition)
+
+    def barrier(self, url: str) -> Barrier:
+        """Return this coordinator's barriers for the URL, made on first use."""
+        known = self._barriers.get(url)
+        return known or self._barriers.setdefault(url, registry.barrier(url))
+
+    # --- running --------------------------------------------------------------------------
+
+    def run(
+        self, saga: Saga, payload: Any, gid: str | None, timeout_s: float | None
+    ) -> SagaOutcome:
+        """Run the saga to its end; see Coordinator.run."""
+        if self._registered.get(saga.definition) is not saga:
+            raise UsageError(
+                f"register the saga {saga.definition} first, so that it can be recovered"
+            )
+        if timeout_s is not None and not 0 < timeout_s <= TIMEOUT_S_MAX:
+            raise UsageError(f"timeout_s is above 0 and at most {TIMEOUT_S_MAX} seconds")
+        timeout_ms = None if timeout_s is None else max(1, round(timeout_s * 1000))
+        text = as_json("the payload", payload, PAYLOAD_BYTES_MAX)
+        charter = Charter(text, saga.step_names, timeout_ms)
+        gid = new_gid() if gid is None else check_gid(gid)
+        hold = self.enter(gid)
+        if hold is None:
+            raise OutcomeUnknown(f"the saga {gid} is under way in this process; ask again")
+        try:
+            return self._run(saga, charter, gid)
+        except (UsageError, TransactionStuck):
+            raise
+        except BaseException:
+            # Harmless if it has ended, or somebody else has it: recovery looks once.
+            self.left[gid] = None
+            raise
+        finally:
+            self.leave(hold)
+
+    def enter(self, gid: str) -> Hold | None:
+        """Return the hold on the gid, to `leave` when done; None if somebody has it."""
+        hold = Hold(gid)
+        with self._mutex:
+            return hold if self._running.setdefault(gid, hold) is hold else None
+
+    def leave(self, hold: Hold) -> None:
+        """Let others in this process have the gid."""
+        with self._mutex:
+            if self._running.get(hold.gid) is hold:
+                del self._running[hold.gid]
+
+    def running(self, gid: str) -> bool:
+        """Tell whether somebody in this process works on the gid."""
+        return gid in self._running
+
+    def _run(self, saga: Saga, charter: Charter, gid: str) -> SagaOutcome:
+        ownership = self._coordinator.ownership
+        # What recovery has put aside is taken up again from the log.
+        known = self.resting.pop(gid, None) is not None or gid in self.left
+        create = Create(
+            gid, KIND, saga.definition, charter.to_json(), ownership.owner, ownership.epoch
+        )
+        journal = self._coordinator.journal
+        try:
+            record: Record = self._coordinator.executor(
+                "saga", "new", create, lambda: journal.ask_patiently(create, Record)
+            )
+        except Exception as error:
+            raise OutcomeUnknown(
+                f"whether the saga {gid} is stored is not known: {error}; run it again with"
+                " the same gid"
+            ) from error
+        _check_same(record, create, charter)
+        # A repeat whose first reply was lost finds its own record.
+        mine = (record.owner, record.epoch) == (create.owner, create.epoch)
+        fresh = record.fresh or (mine and record.version == 1 and not known)
+        event: Event = Begun()
+        if not record.fresh:
+            record = self._taken(record)
+            event = Resumed()
+        run = SagaRun(self._coordinator, saga, record, self.barrier)
+        if record.state in ("running", "aborting"):
+            run.drive(event, patient=True)
+        outcome = run.outcome(fresh)
+        self.left.pop(gid, None)
+        return outcome
+
+    def _taken(self, record: Record) -> Record:
+        """Return the record as this process has it now, if it is to be worked on."""
+        if final(record.state):
+            return record
+        if record.state == "stuck":
+            raise TransactionStuck(
+                f"the saga {record.gid} is stuck: {record.evidence}; mend that, then call"
+                " coordinator.retry(gid)"
+            )
+        claimed = self.claim(record.gid)
+        if claimed is None:
+            raise OutcomeUnknown(f"the saga {record.gid} is under way elsewhere; ask again")
+        return claimed
+
+    def claim(self, gid: str) -> Record | None:
+        """Take over the saga if nobody alive has it, or this very process."""
+        ownership = self._coordinator.ownership
+        claim = Claim(ownership.owner, ownership.epoch, 1, self.definitions(), gids=(gid,))
+        listing: Listing = self._coordinator.executor(
+            "saga", "left", claim, lambda: self._coordinator.journal.ask(claim, Listing)
+        )
+        return listing.records[0] if listing.records else None
+
+    # --- looking --------------------------------------------------------------------------
+
+    def unfinished(self) -> list[SagaStatus]:
+        """Return the sagas that have not ended, whoever has them."""
+        journal = self._coordinator.journal
+        records = [row for row in (journal.unfinished()).records if row.kind == KIND]
+        alive = journal.alive(sorted({(row.owner, row.epoch) for row in records}))
+        return [
+            SagaStatus.of(row, (row.owner, row.epoch) in alive, self._note(row)) for row in records
+        ]
+
+    def _note(self, record: Record) -> str:
+        if record.definition in self._registered:
+            return ""
+        name = record.definition.partition("/")[0]
+        others = sorted(saga.definition for saga in self._registered.values() if saga.name == name)
+        instead = f", only {', '.join(others)}" if others else ""
+        return f"no saga {record.definition} is registered here{instead}: left alone"
+
+    def close(self) -> None:
+        """Close what the steps have used."""
+        for barrier in self._barriers.values():
+            try:
+                barrier.close()
+            except Exception as error:
+                _log.warning("closing a database of saga steps failed: %s", error)
+
+
+def _check_same(record: Record, create: Create, charter: Charter) -> None:
+    """Raise UsageError unless what the gid stands for is what was asked for."""
+    if (record.kind, record.definition) != (create.kind, create.definition):
+        raise UsageError(
+            f"the gid {record.gid} is that of {record.kind} {record.definition}, not of"
+            f" {create.definition}; take another gid"
+        )
+    stored = Charter.from_json(record.payload)
+    if stored.payload != charter.payload:
+        raise UsageError(
+            f"the gid {record.gid} stands for {record.definition} with another payload; take"
+            " another gid"
+        )
