@@ -10,7 +10,9 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import count
 from typing import Protocol
 
 from concordant.drivers.base import HintStream
@@ -90,20 +92,16 @@ class Contender:
         self._operations = 0
 
     def run(self, until_ns: int) -> None:
-        """Acquire, use and release until then."""
-        stream = self.store.hints(self.client)
-        number = 0
-        try:
-            while now_ns() < until_ns:
-                number += 1
-                try:
-                    self._round(stream, owner_id(self.client, number), until_ns)
-                except (BackendUnavailable, OutcomeUnknown):
-                    # The round is over, whatever became of it; its lease will expire.
-                    stream.close()
-                    stream = self.store.hints(self.client)
-        finally:
-            stream.close()
+        """Acquire, use and release until then, over breaks of the store."""
+        rounds = count(1)
+        while now_ns() < until_ns:
+            try:
+                with closing(self.store.hints(self.client)) as stream:
+                    while now_ns() < until_ns:
+                        self._round(stream, owner_id(self.client, next(rounds)), until_ns)
+            except (BackendUnavailable, OutcomeUnknown):
+                # The round is over, whatever became of it; its lease will expire.
+                time.sleep(0.02)
 
     def _round(self, stream: HintStream, owner: str, until_ns: int) -> None:
         lease = self.acquire(stream, owner, until_ns)

@@ -36,3 +36,22 @@ def faults(monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
 def faulty_url(lock_url: str, faults: Faults) -> str:
     """The same store as `lock_url`, behind faults."""
     return faults.url(lock_url)
+
+
+@pytest.fixture(params=params("barrier"))
+def barrier_backend(request: pytest.FixtureRequest) -> Backend:
+    """Each backend that keeps barriers for saga steps."""
+    return request.param
+
+
+@pytest.fixture(params=params("transaction_log"))
+def log_backend(request: pytest.FixtureRequest) -> Backend:
+    """Each backend that keeps a transaction log."""
+    return request.param
+
+
+@pytest.fixture
+def log_url(log_backend: Backend, tmp_path: Path) -> str:
+    """The URL of an empty transaction log."""
+    assert log_backend.log_url is not None
+    return log_backend.log_url(tmp_path)

@@ -8,13 +8,12 @@ moves with the account, so that the account's guard covers it), `arrival` counts
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
 from concordant.bank.inputs import Account
+from concordant.bank.plain import Sql, connect
 from concordant.drivers.sqlite.guard import guard as sqlite_guard
-from concordant.drivers.urls import file_path, scheme_of
 from concordant.errors import UsageError
 from concordant.locking.names import check_name
 
@@ -56,31 +55,19 @@ def lock_name(account: str) -> str:
         return "account-sha256/" + hashlib.sha256(account.encode()).hexdigest()
 
 
-class Books:
+class Books(Sql):
     """The statements, on a connection that somebody else commits."""
-
-    def __init__(self, connection: Any) -> None:
-        self.connection = connection
-        self._is_sqlite = isinstance(connection, sqlite3.Connection)
-
-    def execute(self, sql: str, *values: object) -> Any:
-        """Run a statement written with `?` in the connection's own dialect."""
-        return self.connection.execute(sql if self._is_sqlite else sql.replace("?", "%s"), values)
-
-    def rows(self, sql: str, *values: object) -> list[Any]:
-        """Return all rows."""
-        return list(self.execute(sql, *values).fetchall())
-
-    def value(self, sql: str, *values: object) -> Any:
-        """Return the first column of the first row, or None."""
-        row = self.execute(sql, *values).fetchone()
-        return None if row is None else row[0]
 
     # --- inside a branch, in this order: the guard, the reads, the writes -----------------
 
     def guard(self, account: str, lease: Fenced) -> None:
         """Let nobody pass who holds an older lease on the account."""
-        sqlite_guard(self.connection, lock_name(account), lease)
+        if self.is_sqlite:
+            sqlite_guard(self.connection, lock_name(account), lease)
+            return
+        from concordant.drivers.postgres.guard import guard  # needs the extra
+
+        guard(self.connection, lock_name(account), lease)
 
     def balance(self, account: str) -> int | None:
         """Return the balance, or None if the account is not here."""
@@ -142,20 +129,14 @@ class Shard(Books):
     """A shard by a connection of its own, each statement committing by itself."""
 
     def __init__(self, url: str) -> None:
-        if scheme_of(url) != "sqlite":
-            raise UsageError(f"a shard is sqlite:///path, not {scheme_of(url)}://")
-        connection = sqlite3.connect(
-            file_path(url), isolation_level=None, timeout=30, check_same_thread=False
-        )
-        super().__init__(connection)
+        super().__init__(connect(url))
 
     def prepare(self) -> None:
         """Make the bank's tables unless they are there."""
-        types = {"text": "TEXT", "int": "INTEGER"}
-        if self._is_sqlite:
+        if self.is_sqlite:
             self.execute("PRAGMA journal_mode = WAL")
         for table in _TABLES:
-            self.execute(table.format(**types))
+            self.create(table)
 
     def open_accounts(self, accounts: Iterable[Account]) -> None:
         """Insert accounts that are not there yet, with their openings, in one transaction."""
@@ -176,10 +157,6 @@ class Shard(Books):
             self.execute("ROLLBACK")
             raise
         self.execute("COMMIT")
-
-    def begin(self) -> None:
-        """Begin a plain transaction."""
-        self.execute("BEGIN IMMEDIATE" if self._is_sqlite else "BEGIN")
 
     def account_ids(self) -> list[str]:
         """Return the accounts that live here."""

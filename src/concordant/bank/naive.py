@@ -15,9 +15,9 @@ from typing import Any, Final
 
 from concordant.bank.books import Books, Shard, lock_name
 from concordant.bank.inputs import Transfer
+from concordant.bank.plain import Sql, connect, is_redis, redis_client
 from concordant.bank.plan import BankPlan
 from concordant.bank.teller import Leases, Result, Teller
-from concordant.drivers.urls import file_path
 from concordant.errors import BackendUnavailable, LockTimeout
 from concordant.sync.client import Client
 from concordant.sync.coordinator import Coordinator
@@ -28,43 +28,74 @@ _PAUSE_S: Final = 0.4
 _PAUSED_ONE_IN: Final = 25
 _POLL_S: Final = 0.004
 _WAIT_S: Final = 20.0
+_DELETE_OWN: Final = (
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+)
+
+
+class _SqlKeys:
+    """Keys that expire, in a table."""
+
+    def __init__(self, url: str) -> None:
+        self._sql = Sql(connect(url))
+
+    def prepare(self) -> None:
+        self._sql.create(
+            "CREATE TABLE IF NOT EXISTS naive_lock"
+            " (name {text} PRIMARY KEY, token {text} NOT NULL, expires_s {real} NOT NULL)"
+        )
+
+    def set(self, name: str, token: str) -> bool:
+        now_s = time.time()
+        done = self._sql.execute(
+            "INSERT INTO naive_lock VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE"
+            " SET token = excluded.token, expires_s = excluded.expires_s"
+            " WHERE naive_lock.expires_s < ?",
+            *(name, token, now_s + EXPIRY_S, now_s),
+        )
+        return bool(done.rowcount == 1)
+
+    def delete(self, name: str, token: str) -> None:
+        self._sql.execute("DELETE FROM naive_lock WHERE name = ? AND token = ?", name, token)
+
+
+class _RedisKeys:
+    """Keys that expire, in Redis."""
+
+    def __init__(self, url: str) -> None:
+        self._redis = redis_client(url)
+
+    def prepare(self) -> None:
+        """Nothing has to be made."""
+
+    def set(self, name: str, token: str) -> bool:
+        return bool(self._redis.set(f"naive:{name}", token, nx=True, px=round(EXPIRY_S * 1000)))
+
+    def delete(self, name: str, token: str) -> None:
+        self._redis.eval(_DELETE_OWN, 1, f"naive:{name}", token)
 
 
 class SetIfAbsent:
     """The usual lock: set a key if it is absent, with an expiry, and no fence."""
 
     def __init__(self, url: str) -> None:
-        self._connection = sqlite3.connect(
-            file_path(url), isolation_level=None, timeout=30, check_same_thread=False
-        )
-        self._connection.execute(
-            "CREATE TABLE IF NOT EXISTS naive_lock"
-            " (name TEXT PRIMARY KEY, token TEXT NOT NULL, expires_s REAL NOT NULL)"
-        )
+        self._keys = _RedisKeys(url) if is_redis(url) else _SqlKeys(url)
+
+    def prepare(self) -> None:
+        """Make what the keys need, unless it is there; before the workers start."""
+        self._keys.prepare()
 
     def acquire(self, name: str, token: str) -> None:
         """Poll until the key could be set."""
         end_s = time.monotonic() + _WAIT_S
-        while not self._set(name, token):
+        while not self._keys.set(name, token):
             if time.monotonic() > end_s:
                 raise LockTimeout(f"{name!r} was busy for {_WAIT_S} s")
             time.sleep(_POLL_S)
 
-    def _set(self, name: str, token: str) -> bool:
-        now_s = time.time()
-        done = self._connection.execute(
-            "INSERT INTO naive_lock VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE"
-            " SET token = excluded.token, expires_s = excluded.expires_s"
-            " WHERE naive_lock.expires_s < ?",
-            (name, token, now_s + EXPIRY_S, now_s),
-        )
-        return done.rowcount == 1
-
     def release(self, name: str, token: str) -> None:
         """Delete the key if it is still one's own."""
-        self._connection.execute(
-            "DELETE FROM naive_lock WHERE name = ? AND token = ?", (name, token)
-        )
+        self._keys.delete(name, token)
 
 
 class WithoutLocks(Teller):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from dataclasses import dataclass
+from typing import Final
 
 from concordant.bank.placing import Placing, from_json
-from concordant.drivers.urls import file_path, scheme_of
-from concordant.errors import UsageError
+from concordant.bank.plain import Sql, connect, is_redis, redis_client
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,53 +25,97 @@ class RingInForce:
         return (owner,) if former == owner else (owner, former)
 
 
+# Sets the next epoch if the one before it stands.
+_REDIS_WRITE: Final = """
+local row = redis.call('GET', KEYS[1])
+local epoch = row and tonumber(string.match(row, '^%d+')) or 0
+if epoch + 1 ~= tonumber(ARGV[1]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2])
+return 1"""
+
+
+class _SqlRow:
+    """The row in a table of its own."""
+
+    def __init__(self, url: str, bank: str) -> None:
+        self._sql = Sql(connect(url))
+        self._bank = bank
+
+    def prepare(self) -> None:
+        self._sql.create(
+            "CREATE TABLE IF NOT EXISTS bank_ring"
+            " (bank {text} PRIMARY KEY, epoch {int} NOT NULL, rings {text} NOT NULL)"
+        )
+
+    def read(self) -> tuple[int, str] | None:
+        rows = self._sql.rows("SELECT epoch, rings FROM bank_ring WHERE bank = ?", self._bank)
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def write(self, epoch: int, text: str) -> bool:
+        if epoch == 1:
+            sql = "INSERT INTO bank_ring VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+            done = self._sql.execute(sql, self._bank, epoch, text)
+        else:
+            sql = "UPDATE bank_ring SET epoch = ?, rings = ? WHERE bank = ? AND epoch = ?"
+            done = self._sql.execute(sql, epoch, text, self._bank, epoch - 1)
+        return bool(done.rowcount == 1)
+
+    def close(self) -> None:
+        self._sql.connection.close()
+
+
+class _RedisRow:
+    """The row as one value."""
+
+    def __init__(self, url: str, bank: str) -> None:
+        self._redis = redis_client(url)
+        self._key = f"bank_ring:{bank}"
+
+    def prepare(self) -> None:
+        """Nothing has to be made."""
+
+    def read(self) -> tuple[int, str] | None:
+        row: str | None = self._redis.get(self._key)
+        if row is None:
+            return None
+        epoch, _, text = row.partition(" ")
+        return int(epoch), text
+
+    def write(self, epoch: int, text: str) -> bool:
+        return bool(self._redis.eval(_REDIS_WRITE, 1, self._key, str(epoch), text))
+
+    def close(self) -> None:
+        self._redis.close()
+
+
 class RingRow:
     """Reads and writes that row; each write needs the epoch it replaces."""
 
     def __init__(self, url: str, bank: str) -> None:
-        self._bank = bank
-        if scheme_of(url) != "sqlite":
-            raise UsageError(f"coordination by {scheme_of(url)}:// is not known to the bank")
-        self._connection = sqlite3.connect(
-            file_path(url), isolation_level=None, timeout=30, check_same_thread=False
-        )
-        self._known: tuple[str, RingInForce] | None = None
+        self._row = _RedisRow(url, bank) if is_redis(url) else _SqlRow(url, bank)
+        self._known: tuple[int, str, RingInForce] | None = None
 
     def prepare(self) -> None:
-        """Make the table unless it is there."""
-        self._connection.execute(
-            "CREATE TABLE IF NOT EXISTS bank_ring"
-            " (bank TEXT PRIMARY KEY, epoch INTEGER NOT NULL, rings TEXT NOT NULL)"
-        )
+        """Make what the row needs, unless it is there."""
+        self._row.prepare()
 
     def read(self) -> RingInForce | None:
         """Return the ring in force, or None before the first was written."""
-        sql = "SELECT epoch, rings FROM bank_ring WHERE bank = ?"
-        row = self._connection.execute(sql, (self._bank,)).fetchone()
+        row = self._row.read()
         if row is None:
             return None
-        epoch, text = row
-        if self._known is None or self._known[0] != text or self._known[1].epoch != epoch:
+        if self._known is None or self._known[:2] != row:
+            epoch, text = row
             ring, before = json.loads(text)
-            in_force = RingInForce(
-                epoch,
-                from_json(ring),
-                None if before is None else from_json(before),
-            )
-            self._known = (text, in_force)
-        return self._known[1]
+            former = None if before is None else from_json(before)
+            self._known = (epoch, text, RingInForce(epoch, from_json(ring), former))
+        return self._known[2]
 
     def write(self, epoch: int, ring: Placing, before: Placing | None) -> bool:
         """Put a ring in force as `epoch`; False if that is not the next one."""
         text = json.dumps([ring.to_json(), None if before is None else before.to_json()])
-        if epoch == 1:
-            sql = "INSERT INTO bank_ring VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
-            done = self._connection.execute(sql, (self._bank, epoch, text))
-        else:
-            sql = "UPDATE bank_ring SET epoch = ?, rings = ? WHERE bank = ? AND epoch = ?"
-            done = self._connection.execute(sql, (epoch, text, self._bank, epoch - 1))
-        return done.rowcount == 1
+        return self._row.write(epoch, text)
 
     def close(self) -> None:
         """Close the connection."""
-        self._connection.close()
+        self._row.close()

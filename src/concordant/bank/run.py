@@ -18,7 +18,7 @@ from concordant.bank.crew import Crew, Event
 from concordant.bank.inputs import Account
 from concordant.bank.killer import Kill, Killer
 from concordant.bank.mover import Mover
-from concordant.bank.naive import make_teller
+from concordant.bank.naive import SetIfAbsent, make_teller
 from concordant.bank.plan import OWNER_TTL_S, BankPlan
 from concordant.bank.ringrow import RingRow
 from concordant.errors import BackendUnavailable, ConcordantError
@@ -145,6 +145,8 @@ class Run:
             shard.prepare()
         rings = RingRow(self.plan.coordination, self.plan.id)
         rings.prepare()
+        if self.plan.without == "locks":
+            SetIfAbsent(self.plan.coordination).prepare()
         first = self.plan.first_ring()
         if rings.read() is None:
             by_shard: dict[str, list[Account]] = {name: [] for name in shards}

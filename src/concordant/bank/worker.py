@@ -46,7 +46,6 @@ def settled(urls: Iterable[str]) -> set[str]:
     for url in urls:
         shard = Shard(url)
         try:
-            shard.prepare()
             found |= shard.applied_ids() | shard.refused_ids()
         finally:
             shard.close()
