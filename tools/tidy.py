@@ -32,6 +32,7 @@ GUARDS = ("drivers.*.guard",)
 # Who may import what, beside itself: a name stands for the module and all below it.
 FLOORS: dict[str, tuple[str, ...]] = {
     "": (*PURE, *PORTS, *GUARDS, "aio", "sync", "session"),
+    "__main__": ("cli",),
     "errors": (),
     "clock": (),
     "_native": (),
@@ -40,7 +41,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "transactions": PURE,
     # The shared modules name a backend only in strings, so that it is imported when asked for.
     "drivers": (*PURE, *PORTS),
-    "drivers.*": (*PURE, *PORTS),
+    "drivers.*": (*PURE, *PORTS, "drivers.threaded"),
     "_bridge": (*PURE, *PORTS, "session"),
     "session": (*PURE, *PORTS),
     "aio": (*PURE, *PORTS, "_bridge", "session"),
@@ -56,8 +57,9 @@ CLOSED = {"aio": "_bridge.sync", "sync": "_bridge.aio"}
 
 THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "click": ("cli",),
-    "psycopg": ("drivers.postgres",),
-    "redis": ("drivers.redis",),
+    # The bank's naive runs and its plain tables use what their users would use.
+    "psycopg": ("drivers.postgres", "bank.plain"),
+    "redis": ("drivers.redis", "bank.plain"),
     "rich": ("cli",),
     "xxhash": ("placement.hashing",),
 }

@@ -93,6 +93,7 @@ def test_a_file_of_something_else_has_no_locks_but_is_a_participant(shell: Shell
     assert shell.json("doctor", url, "-p", "participant", "-o", "json")["ok"]
 
 
+@pytest.mark.slow
 def test_a_backend_that_hangs_is_told_soon(shell: Shell) -> None:
     with open(shell.folder / "other.db.lock", "w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)

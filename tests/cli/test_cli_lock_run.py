@@ -106,6 +106,7 @@ def held(shell: Shell, name: str) -> Iterator[None]:
     assert holder.wait(60) == 143
 
 
+@pytest.mark.slow
 def test_busy(shell: Shell) -> None:
     with held(shell, "a"):
         said = run(shell, "a", "-n", "--", "true", code=75)
@@ -146,6 +147,7 @@ def test_a_signal_while_waiting_leaves_nothing_behind(shell: Shell, number: sign
     assert not (shell.folder / "ran").exists()
 
 
+@pytest.mark.slow
 def test_a_store_that_does_not_answer_is_told_soon(shell: Shell) -> None:
     # Somebody has the turn to write and never gives it back; the driver would wait for ever.
     with open(shell.folder / "other.db.lock", "w") as turn:
@@ -163,6 +165,7 @@ def test_a_store_that_does_not_answer_is_told_soon(shell: Shell) -> None:
 # --- the takeover -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_killed_holder_is_replaced_under_a_higher_fence(shell: Shell) -> None:
     script = TELL + "tell one $$; exec sleep 100"
     holder = shell.start("lock", "run", "a", "--ttl", "2", "--", "sh", "-c", script)
@@ -180,6 +183,7 @@ def test_a_killed_holder_is_replaced_under_a_higher_fence(shell: Shell) -> None:
     assert "died; ending its command" in holder.communicate()[1]
 
 
+@pytest.mark.slow
 def test_a_killed_holders_command_never_outlives_the_lease(shell: Shell) -> None:
     script = "trap '' TERM; " + TELL + f"tell one $$; {LOOP}"
     arguments = ["--ttl", "2", "--grace", "600", "--", "sh", "-c", script]
@@ -267,6 +271,7 @@ def test_continued_past_the_lease_it_notices_by_itself(shell: Shell) -> None:
     assert shell.written("two") == str(command)
 
 
+@pytest.mark.slow
 def test_a_lease_is_renewed_far_past_its_ttl(shell: Shell) -> None:
     holder = shell.start("lock", "run", "a", "--ttl", "0.5", "--", "sleep", "100")
     fence = until(lambda: shell.fence("a"), "the lock is held")

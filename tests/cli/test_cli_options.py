@@ -52,6 +52,7 @@ def test_the_inner_one_wins(shell: Shell, arguments: list[str]) -> None:
     assert shell.run(*arguments).stdout.startswith("NAME")
 
 
+@pytest.mark.slow
 def test_the_url_wherever_it_is_said(shell: Shell) -> None:
     url = f"sqlite://{shell.folder}/named.db"
     wrong = ["--url", "wrong://"]
@@ -132,6 +133,7 @@ def test_clicks_own_errors(shell: Shell, arguments: list[str]) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_help(shell: Shell) -> None:
     for arguments in (
         ["--help"],

@@ -80,6 +80,7 @@ def scene(shell: Shell) -> Scene:
     return Scene(shell)
 
 
+@pytest.mark.slow
 def test_an_undecided_transaction(shell: Shell, scene: Scene) -> None:
     scene.crash("WriteDecision")
     until(lambda: scene.states() == ["undecided"] * 2, "its coordinator is seen to be dead")
@@ -100,6 +101,7 @@ def test_an_undecided_transaction(shell: Shell, scene: Scene) -> None:
     assert scene.rows() == [0, 0]
 
 
+@pytest.mark.slow
 def test_a_decided_transaction(scene: Scene) -> None:
     scene.crash("Commit")
     assert scene.states() == ["live"] * 2
@@ -126,6 +128,7 @@ def test_without_participants_the_log_alone_is_told(shell: Shell, scene: Scene) 
     assert shell.json("tx", "--url", scene.log, "ls", "-o", "json")["doubts"] != []
 
 
+@pytest.mark.slow
 def test_looking_changes_nothing(shell: Shell, scene: Scene) -> None:
     scene.crash("WriteDecision")
     until(lambda: scene.states() == ["undecided"] * 2, "its coordinator is seen to be dead")
@@ -191,6 +194,7 @@ def test_what_is_over_is_no_doubt(scene: Scene) -> None:
         assert shown["doubts"] == []
 
 
+@pytest.mark.slow
 def test_a_participant_that_does_not_answer_is_named(shell: Shell, scene: Scene) -> None:
     scene.crash("WriteDecision")
     (shell.folder / "c.db").touch()

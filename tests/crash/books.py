@@ -50,6 +50,12 @@ class Books:
         for account, balance in BEFORE.items():
             self._outside("INSERT INTO account VALUES (?, ?)", account, balance)
 
+    def reset(self) -> None:
+        """Make the accounts as they were at first."""
+        self._outside("DELETE FROM effect")
+        for account, balance in BEFORE.items():
+            self.set_balance(account, balance)
+
     def balances(self) -> dict[str, int]:
         """Return the committed balances."""
         return dict(self._outside("SELECT id, balance FROM account ORDER BY id"))

@@ -1,4 +1,4 @@
-"""The children, and the combinations of participants and log that every crash test runs on."""
+"""The stages that crash tests play on."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.crash.harness import Children
+from tests.crash.theatre import Theatre
 
 
 @pytest.fixture(scope="session")
-def children() -> Iterator[Children]:
-    """What starts child processes."""
-    with Children() as started:
-        yield started
+def theatre() -> Iterator[Theatre]:
+    """What sets up a stage for each test."""
+    with Children() as children:
+        yield Theatre(children)

@@ -52,28 +52,19 @@ class Combo:
 
 
 class Stage:
-    """Fresh databases with a little money in them; `places` in the coordinator's order."""
+    """Databases with a little money in them; `places` stand in the coordinator's order."""
 
-    def __init__(self, combo: Combo, children: Children, folder: Path, places: int = 2) -> None:
+    def __init__(
+        self, combo: Combo, places: Sequence[Place], children: Children, folder: Path
+    ) -> None:
         assert combo.log.log_url is not None
         self.combo = combo
+        self.places = tuple(places)
+        self.books = [Books(place) for place in places]
         self.folder = folder
+        self.log = combo.log.log_url(folder)
         self._children = children
         self._numbers = count(1)
-        self.log = combo.log.log_url(folder)
-        made = [
-            self._place(combo.participants[number % len(combo.participants)])
-            for number in range(places)
-        ]
-        self.places = tuple(place for _, place in sorted(made, key=lambda pair: pair[0]))
-        self.books = [Books(place) for place in self.places]
-
-    def _place(self, backend: Backend) -> tuple[str, Place]:
-        assert backend.participant_url is not None
-        place = Place(backend.name, backend.participant_url(self.folder))
-        Books(place).open()
-        with closing(registry.participant(place.url)) as participant:
-            return participant.resource(), place
 
     # --- children -------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """Every crash point of a two-phase commit, in every way in which it can go wrong.
 
-A coordinator that is killed is tried on every combination of databases and logs. The other
-ways go round the combinations, each point once; all of them on all is what `make soak` runs.
+Each point is tried in each way on some combination of databases and log, and each row of the
+table of points on every combination; all of them on all is what `make soak` runs.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from tests.crash.combos import COMBOS, param
-from tests.crash.harness import Children
 from tests.crash.job import Fault, World
 from tests.crash.scenarios import POINTS, VARIANTS, Point, Run, recoveries
-from tests.crash.stage import Combo, Stage
+from tests.crash.stage import Combo
+from tests.crash.theatre import Theatre
 
 # The rows of the table that are about a way and not about a place: on every combination.
 ALWAYS = {
@@ -30,18 +30,28 @@ ALWAYS = {
 }
 
 
+def combos_for(variant: str, number: int, point: Point) -> list[Combo]:
+    """Return where a point is tried in this way."""
+    if (variant, point.name) in ALWAYS:
+        return COMBOS
+    if variant != "crash":
+        return [COMBOS[number % len(COMBOS)]]
+    # All points on the first combination, and on each other one of each row.
+    row = [each.name for each in POINTS if each.row == point.row]
+    place = row.index(point.name)
+    return [COMBOS[0], *(c for i, c in enumerate(COMBOS[1:]) if i % len(row) == place)]
+
+
 def every_case() -> Iterator[Any]:
     """Yield the cases, in turns of worlds and of the places where a recoverer fails."""
     worlds: Iterator[World] = cycle(("sync", "aio"))
     for variant in VARIANTS:
         for number, point in enumerate(POINTS):
             choice = recoveries(point, variant)
-            everywhere = variant == "crash" or (variant, point.name) in ALWAYS
-            for combo in COMBOS if everywhere else [COMBOS[number % len(COMBOS)]]:
-                if choice:
-                    recovery = choice[number % len(choice)]
-                    name = f"{variant}-{point.name}"
-                    yield param(combo, variant, point, next(worlds), recovery, name=name)
+            for combo in combos_for(variant, number, point) if choice else []:
+                recovery = choice[number % len(choice)]
+                name = f"{variant}-{point.name}"
+                yield param(combo, variant, point, next(worlds), recovery, name=name)
 
 
 @pytest.mark.parametrize(("combo", "variant", "point", "world", "recovery"), list(every_case()))
@@ -51,11 +61,11 @@ def test_point(
     point: Point,
     world: World,
     recovery: Fault | None,
-    children: Children,
+    theatre: Theatre,
     tmp_path: Path,
 ) -> None:
-    stage = Stage(combo, children, tmp_path)
-    VARIANTS[variant](Run(stage, point, world, recovery))
+    with theatre.stage(combo, tmp_path) as stage:
+        VARIANTS[variant](Run(stage, point, world, recovery))
 
 
 def every_recovery() -> Iterator[Any]:
@@ -72,7 +82,7 @@ def every_recovery() -> Iterator[Any]:
 @pytest.mark.parametrize(("combo", "point", "recovery"), list(every_recovery()))
 @pytest.mark.parametrize("variant", ["again", "rival"])
 def test_recovery(
-    combo: Combo, point: Point, recovery: Fault, variant: str, children: Children, tmp_path: Path
+    combo: Combo, point: Point, recovery: Fault, variant: str, theatre: Theatre, tmp_path: Path
 ) -> None:
-    stage = Stage(combo, children, tmp_path)
-    VARIANTS[variant](Run(stage, point, "sync", recovery))
+    with theatre.stage(combo, tmp_path) as stage:
+        VARIANTS[variant](Run(stage, point, "sync", recovery))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from concordant.drivers.urls import file_path, mask, scheme_of
 from concordant.errors import UsageError
+
+_OURS: Final = frozenset({"reply_timeout_s", "lock_timeout_s", "wait_s"})
 
 
 class Sql:
@@ -57,9 +60,15 @@ def connect(url: str) -> Any:
         raise UsageError(f"{mask(url)} is neither sqlite:// nor postgresql://")
     import psycopg  # here, since a bank on SQLite alone needs no extra
 
-    from concordant.drivers.postgres.options import PostgresOptions
+    return psycopg.connect(plain_url(url), autocommit=True, connect_timeout=5)
 
-    return psycopg.connect(PostgresOptions.parse(url).conninfo, autocommit=True)
+
+def plain_url(url: str) -> str:
+    """Return the URL without the parameters that only concordant's drivers know."""
+    parts = urlsplit(url)
+    kept = [pair for pair in parse_qsl(parts.query) if pair[0] not in _OURS]
+    base = url.partition("?")[0]
+    return f"{base}?{urlencode(kept)}" if kept else base
 
 
 class Redis(Protocol):

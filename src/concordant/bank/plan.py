@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from concordant.bank.inputs import Account, Transfer, read_accounts, read_transfers
 from concordant.bank.placing import Placing, place
+from concordant.bank.plain import plain_url
 from concordant.errors import UsageError
 from concordant.placement import HashRing, Node
 
@@ -66,7 +67,8 @@ class BankPlan:
 
     def save(self, accounts: list[Account], transfers: int, joined: bool) -> None:
         """Write bank.json, atomically; the shards that count are listed for audits."""
-        urls = list(self.urls().values() if joined else self.shards.values())
+        counted = self.urls() if joined else self.shards
+        urls = [plain_url(url) for url in counted.values()]
         book: dict[str, Any] = {
             "shards": urls,
             "accounts": len(accounts),
