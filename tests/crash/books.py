@@ -65,6 +65,11 @@ class Books:
         found = self._outside("SELECT amount FROM effect WHERE gid = ?", gid)
         return sorted(amount for (amount,) in found)
 
+    def moved(self) -> int:
+        """Return how much all transfers moved here, by their own accounts."""
+        found = self._outside("SELECT amount FROM effect")
+        return sum(amount for (amount,) in found)
+
     def set_balance(self, account: str, balance: int) -> None:
         """Write as somebody else would, who knows nothing of branches."""
         self._outside("UPDATE account SET balance = ? WHERE id = ?", balance, account)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -189,11 +188,14 @@ def late(run: Run) -> None:
 
 
 def pause(run: Run) -> None:
-    """Stop the coordinator past its lease, let others recover, and let it go on."""
-    child = run.start("pause", DEAD_SOON_S)
+    """Stop the coordinator past its lease, let others recover, and let it go on.
+
+    The lease is long, and ended by hand: a process that is stopped in the midst of renewing
+    it would keep the file of a SQLite log for itself.
+    """
+    child = run.start("pause", ALIVE_S)
     child.paused()
-    time.sleep(DEAD_SOON_S)
-    run.stage.wait_dead()
+    run.stage.declare_dead()
     run.stage.settle()
     child.resume()
     outcome = run.point.paused or run.point.outcome

@@ -1,7 +1,8 @@
 """What the killed processes of test_sqlite_participant_kills.py do, forked from a nursery.
 
-The nursery reads lines `ROLE SEED` and answers each with the pid of a new process in that
-role. It has no threads and opens no database, so forking it is sound, and quick.
+The nursery reads lines: `ROLE SEED` is answered with the pid of a new process in that role,
+`reap PID` with its status. It has no threads and opens no database, so that forking it is
+sound, and quick.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import os
 import random
 import sqlite3
 import sys
-import threading
+import traceback
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -63,7 +65,7 @@ def decide(folder: Path, gid: str) -> None:
 def transfer(folder: Path, places: list[SqliteParticipant], owner: str, rng: random.Random) -> None:
     """Move money from one file to the other, by absolute balances, in two phases."""
     gid, amount = new_gid(), rng.randint(-50, 50)
-    names = [BranchId("ctransfer", owner, 1, index, gid) for index in range(len(places))]
+    names = [BranchId("cmoneyy1", owner, 1, index, gid) for index in range(len(places))]
     begun = [place.begin(name) for place, name in zip(places, names, strict=True)]
     try:
         for branch, change in zip(begun, (-amount, amount), strict=True):
@@ -135,31 +137,29 @@ def run(role: str, folder: Path, seed: int) -> None:
     elif role == "disturb":
         disturb(folder, rng)
     else:
-        threads = [threading.Thread(target=recover, args=(folder,)) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(recover, [folder, folder]))
 
 
 def nursery(folder: Path) -> None:
-    """Fork what is asked for; the children of a nursery that ends are the test's to kill."""
+    """Fork and reap as asked; until it is reaped, a pid belongs to nobody else."""
     for line in sys.stdin:
-        role, seed = line.split()
+        command, *words = line.split()
+        if command == "reap":
+            print(os.waitpid(int(words[0]), 0)[1], flush=True)
+            continue
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
-                run(role, folder, int(seed))
+                run(command, folder, int(words[0]))
                 code = 0
+            except BaseException:
+                traceback.print_exc()
             finally:
                 sys.stderr.flush()
                 os._exit(code)
         print(pid, flush=True)
-        # The test kills by pid, so it must not be free for others before it was told.
-        sys.stdin.readline()
-        _, status = os.waitpid(pid, 0)
-        print(status, flush=True)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,14 @@ import pytest
 from concordant import AlreadyDecided, Coordinator
 from concordant._bridge.sync import Executor, direct
 from concordant.drivers import registry
+from concordant.drivers.base import TransactionLog
 from concordant.transactions.names import BranchId
 from concordant.transactions.operations import (
     Alive,
+    CloseOwner,
     Decision,
     Listing,
+    OwnerAlive,
     OwnerStates,
     Query,
 )
@@ -116,15 +119,24 @@ class Stage:
     def wait_dead(self) -> None:
         """Wait until whoever left something in doubt is known to be dead."""
         with closing(registry.transaction_log(self.log)) as log:
-            (listing,) = log.apply([Query()])
-            assert isinstance(listing, Listing)
-            owners = {(each.owner, each.epoch) for each in listing.decisions}
-            for branch in [branch for place in self.in_doubt() for branch in place]:
-                parsed = BranchId.parse(branch)
-                assert parsed is not None
-                owners.add((parsed.owner, parsed.epoch))
-            states = OwnerStates(tuple(owners))
-            wait_until(lambda: log.apply([states]) == [Alive()], f"{owners} are dead")
+            states = OwnerStates(self._owners(log))
+            wait_until(lambda: log.apply([states]) == [Alive()], f"{states} are dead")
+
+    def declare_dead(self) -> None:
+        """End the leases of those who have something in doubt, as if their time were over."""
+        with closing(registry.transaction_log(self.log)) as log:
+            for owner, epoch in self._owners(log):
+                assert log.apply([CloseOwner(owner, epoch)]) == [OwnerAlive()]
+
+    def _owners(self, log: TransactionLog) -> tuple[tuple[str, int], ...]:
+        (listing,) = log.apply([Query()])
+        assert isinstance(listing, Listing)
+        owners = {(each.owner, each.epoch) for each in listing.decisions}
+        for branch in [branch for place in self.in_doubt() for branch in place]:
+            parsed = BranchId.parse(branch)
+            assert parsed is not None
+            owners.add((parsed.owner, parsed.epoch))
+        return tuple(owners)
 
     # --- what must hold -------------------------------------------------------------------
 

@@ -86,8 +86,11 @@ def content(file: File) -> list[list[tuple[Any, ...]]]:
             order = "ORDER BY typeof(a), a, typeof(b), b"
             rows = connection.execute(f"SELECT *, {kinds} FROM {table} {order}")
             found.append([tuple(map(repr, row)) for row in rows])
-        found.append(connection.execute("SELECT * FROM sqlite_sequence ORDER BY name").fetchall())
     return found
+
+
+def last_id(file: File) -> int:
+    return max((seq for (seq,) in file.rows("SELECT seq FROM sqlite_sequence")), default=0)
 
 
 @pytest.mark.slow
@@ -103,6 +106,8 @@ def test_as_direct(work: list[list[Statement]], last: str) -> None:
                 finish(file, direct, commits)
                 if commits:
                     assert content(file) == content(twin)
+                # SQLite forgets to count what OR FAIL leaves behind, so ours may be ahead.
+                assert last_id(file) >= last_id(twin)
             assert file.rows("SELECT count(*) FROM concordant_reservation") == [(0,)]
 
 
@@ -118,8 +123,8 @@ def check_branch(file: File, twin: File, direct: sqlite3.Connection, work: list[
         assert "NULL" in vote.reason or "UTF-8" in vote.reason
         direct.execute("ROLLBACK")
         direct.execute("BEGIN")
-    # Until it commits, nothing of it shows; but ids that were given are given.
-    assert content(file)[:-1] == before[:-1]
+    # Until it commits, nothing of it shows.
+    assert content(file) == before
 
 
 def finish(file: File, direct: sqlite3.Connection, commits: bool) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from concordant.drivers import registry
 from tests.provision.backend import Backend
 from tests.provision.backends import params
 from tests.surface.faults import Faults, installed
@@ -51,7 +53,10 @@ def log_backend(request: pytest.FixtureRequest) -> Backend:
 
 
 @pytest.fixture
-def log_url(log_backend: Backend, tmp_path: Path) -> str:
-    """The URL of an empty transaction log."""
+def log_url(log_backend: Backend, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty transaction log, which outlives its coordinators."""
     assert log_backend.log_url is not None
-    return log_backend.log_url(tmp_path)
+    url = log_backend.log_url(tmp_path)
+    # One in memory lives as long as somebody has it open.
+    with closing(registry.transaction_log(url)):
+        yield url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -31,12 +32,38 @@ class _Interruption:
         code = frame.f_code
         if not code.co_filename.startswith(_PARTS):
             return None
-        if event == "line" or (event == "call" and code.co_name not in _BEYOND_REACH):
-            self.steps += 1
-            if self.steps == self._at:
-                self.where = f"{code.co_qualname} in line {frame.f_lineno} ({event})"
-                raise KeyboardInterrupt
-        return self
+        if code.co_name not in _BEYOND_REACH:
+            self._step(frame)
+        before = frame.f_lineno
+
+        def trace(frame: FrameType, event: str, arg: Any) -> Any:
+            nonlocal before
+            if event == "line":
+                if not _leaves_a_with(frame, before):
+                    self._step(frame)
+                before = frame.f_lineno
+            return trace
+
+        return trace
+
+    def _step(self, frame: FrameType) -> None:
+        self.steps += 1
+        if self.steps == self._at:
+            self.where = f"{frame.f_code.co_qualname} in line {frame.f_lineno}"
+            if "DBG" in __import__("os").environ: print(self.where, flush=True)
+            raise KeyboardInterrupt
+
+
+def _leaves_a_with(frame: FrameType, before: int) -> bool:
+    """Tell whether the step is the way out of a `with`.
+
+    Python delivers Ctrl-C after the last call in its body, where `with` still holds, and after
+    its exit, but not between the two, where a tracer could strike.
+    """
+    if frame.f_lineno >= before:
+        return False
+    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+    return line.lstrip().startswith("with ")
 
 
 def interrupted_at(at: int, call: Callable[[], object]) -> str:

@@ -7,9 +7,10 @@ of a C function. A profile function that raises at each of these in turn tries t
 from __future__ import annotations
 
 import inspect
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -81,10 +82,20 @@ def write(database: Database, text: str) -> None:
     database.write(lambda c: c.execute("INSERT INTO note VALUES (?)", (text,)))
 
 
-def test_the_turn_to_write_is_given_back(path: str, other: Database) -> None:
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_turn_to_write_is_given_back(path: str, other: Database, fails: bool) -> None:
+    def work(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO note VALUES ('interrupted')")
+        if fails:
+            raise ValueError
+
+    def change(_at: int) -> None:
+        with suppress(ValueError):
+            database.write(work)
+
     write(other, "before")
     with closing(Database(path, SCHEMA, "NORMAL", wait_s=0.1)) as database:
-        for at in moments(lambda _: write(database, "interrupted")):
+        for at in moments(change):
             write(other, f"other {at}")
             write(database, f"same {at}")
             assert database._connection is not None

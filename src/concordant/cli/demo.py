@@ -11,6 +11,7 @@ import click
 
 from concordant.bank.contrast import VARIANTS, run_without
 from concordant.bank.plan import BankPlan, Without
+from concordant.bank.report import write_report
 from concordant.bank.run import Outcome, Run
 from concordant.bank.setup import Asked, establish
 from concordant.cli.bank_view import View, show_contrast
@@ -45,6 +46,7 @@ def demo() -> None:
     type=click.IntRange(100),
     help="Transfers of each contrast run [default: as many as the bank's]",
 )
+@click.option("--report", type=click.Path(path_type=Path), help="Write an HTML report here.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
 def bank(
     shards: tuple[str, ...],
@@ -61,6 +63,7 @@ def bank(
     without: Without | None,
     contrast: bool,
     contrast_transfers: int | None,
+    report: Path | None,
     output: str,
 ) -> None:
     """Move money between shards while workers are killed and a shard joins.
@@ -89,6 +92,8 @@ def bank(
     columns: dict[str, Outcome] = {}
     if contrast:
         columns = _contrast(plan, contrast_transfers or outcome.requested, quiet)
+    if report is not None:
+        write_report(report, plan, outcome, columns)
     if quiet:
         numbers = outcome.as_json()
         if columns:

@@ -10,9 +10,11 @@ from typing import Any, Literal
 from concordant import AsyncCoordinator, AsyncSaga, AsyncStepContext, StepFailed
 from concordant._bridge.aio import Executor, direct
 from concordant.errors import BackendUnavailable, OutcomeUnknown
+from concordant.transactions.operations import Claim
 from tests.contract.banks import balances, open_bank
 from tests.provision.backend import Backend
 from tests.provision.bridge import async_rows
+from tests.surface.together import async_eventually
 
 Hook = Callable[[AsyncStepContext], Awaitable[None]]
 
@@ -88,12 +90,21 @@ class Banks:
 
 
 class Trouble:
-    """An executor that loses requests or replies of one type of command, so many times."""
+    """An executor that loses requests or replies of one type of command, so many times.
+
+    `spared` is how many of them go well before.
+    """
 
     def __init__(
-        self, state: str, command: str, how: Literal["refused", "lost"], times: int = 1
+        self,
+        state: str,
+        command: str,
+        how: Literal["refused", "lost"],
+        times: int = 1,
+        spared: int = 0,
     ) -> None:
         self.hits = 0
+        self._spared = spared
         self._place = ("saga", state, command)
         self._how = how
         self._times = times
@@ -104,6 +115,9 @@ class Trouble:
         """Run the action, unless it is to be struck."""
         if (machine, state, type(command).__name__) != self._place or self.hits == self._times:
             return await action()
+        if self._spared:
+            self._spared -= 1
+            return await action()
         self.hits += 1
         if self._how == "refused":
             raise BackendUnavailable("refused by the test")
@@ -111,16 +125,48 @@ class Trouble:
         raise OutcomeUnknown("lost by the test")
 
 
+class _FirstPass:
+    """Sees when the pass of recovery that comes with the start has nothing left to do."""
+
+    def __init__(self, inner: Executor) -> None:
+        self.seen = False
+        self._inner = inner
+
+    async def __call__(
+        self, machine: str, state: str, command: object, action: Callable[[], Awaitable[Any]]
+    ) -> Any:
+        """Run the action by the inner executor."""
+        if not isinstance(command, Claim) or command.own:
+            return await self._inner(machine, state, command, action)
+        try:
+            listing = await self._inner(machine, state, command, action)
+        except BaseException:
+            self.seen = True
+            raise
+        self.seen = self.seen or not listing.records
+        return listing
+
+    async def over(self) -> bool:
+        """Tell whether it is over."""
+        return self.seen
+
+
 @asynccontextmanager
 async def coordinating(
     log_url: str, *sagas: AsyncSaga, executor: Executor = direct, **options: Any
 ) -> AsyncIterator[AsyncCoordinator]:
-    """Give a coordinator that has these sagas registered, and recovers only when it is told."""
+    """Give a coordinator that has these sagas registered.
+
+    It has recovered what was left when the body begins, and from then on does so when told.
+    """
     options = {"owner_ttl_s": 30.0, "recover_every_s": 3600.0} | options
-    coordinator = AsyncCoordinator(log_url, executor=executor, **options)
+    first = _FirstPass(executor)
+    coordinator = AsyncCoordinator(log_url, executor=first, **options)
     for saga in sagas:
         coordinator.register(saga)
     async with coordinator:
+        if sagas:
+            await async_eventually(first.over)
         yield coordinator
 
 

@@ -20,8 +20,13 @@ from concordant import (
 )
 from tests.provision.backend import Backend
 from tests.provision.bridge import async_sleep
+from tests.provision.memory import MEMORY
 from tests.surface.aio.moving import AMOUNT, BEFORE, MOVED, Banks, coordinating, failing
 from tests.surface.together import AsyncBackground, async_eventually, async_together
+
+
+# What the log has to do with it is held by its contract, and by the tests of recovery.
+pytestmark = pytest.mark.parametrize("log_backend", [pytest.param(MEMORY, id="memory")])
 
 
 @pytest.fixture

@@ -11,9 +11,11 @@ from typing import Any, Literal
 from concordant import Coordinator, Saga, StepContext, StepFailed
 from concordant._bridge.sync import Executor, direct
 from concordant.errors import BackendUnavailable, OutcomeUnknown
+from concordant.transactions.operations import Claim
 from tests.contract.banks import balances, open_bank
 from tests.provision.backend import Backend
 from tests.provision.bridge import rows
+from tests.surface.together import eventually
 
 Hook = Callable[[StepContext], None]
 
@@ -89,12 +91,21 @@ class Banks:
 
 
 class Trouble:
-    """An executor that loses requests or replies of one type of command, so many times."""
+    """An executor that loses requests or replies of one type of command, so many times.
+
+    `spared` is how many of them go well before.
+    """
 
     def __init__(
-        self, state: str, command: str, how: Literal["refused", "lost"], times: int = 1
+        self,
+        state: str,
+        command: str,
+        how: Literal["refused", "lost"],
+        times: int = 1,
+        spared: int = 0,
     ) -> None:
         self.hits = 0
+        self._spared = spared
         self._place = ("saga", state, command)
         self._how = how
         self._times = times
@@ -103,6 +114,9 @@ class Trouble:
         """Run the action, unless it is to be struck."""
         if (machine, state, type(command).__name__) != self._place or self.hits == self._times:
             return action()
+        if self._spared:
+            self._spared -= 1
+            return action()
         self.hits += 1
         if self._how == "refused":
             raise BackendUnavailable("refused by the test")
@@ -110,16 +124,46 @@ class Trouble:
         raise OutcomeUnknown("lost by the test")
 
 
+class _FirstPass:
+    """Sees when the pass of recovery that comes with the start has nothing left to do."""
+
+    def __init__(self, inner: Executor) -> None:
+        self.seen = False
+        self._inner = inner
+
+    def __call__(self, machine: str, state: str, command: object, action: Callable[[], Any]) -> Any:
+        """Run the action by the inner executor."""
+        if not isinstance(command, Claim) or command.own:
+            return self._inner(machine, state, command, action)
+        try:
+            listing = self._inner(machine, state, command, action)
+        except BaseException:
+            self.seen = True
+            raise
+        self.seen = self.seen or not listing.records
+        return listing
+
+    def over(self) -> bool:
+        """Tell whether it is over."""
+        return self.seen
+
+
 @contextmanager
 def coordinating(
     log_url: str, *sagas: Saga, executor: Executor = direct, **options: Any
 ) -> Iterator[Coordinator]:
-    """Give a coordinator that has these sagas registered, and recovers only when it is told."""
+    """Give a coordinator that has these sagas registered.
+
+    It has recovered what was left when the body begins, and from then on does so when told.
+    """
     options = {"owner_ttl_s": 30.0, "recover_every_s": 3600.0} | options
-    coordinator = Coordinator(log_url, executor=executor, **options)
+    first = _FirstPass(executor)
+    coordinator = Coordinator(log_url, executor=first, **options)
     for saga in sagas:
         coordinator.register(saga)
     with coordinator:
+        if sagas:
+            eventually(first.over)
         yield coordinator
 
 

@@ -82,6 +82,8 @@ class AsyncBoundConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
 class BranchConnection(BoundConnection):
     """The connection of a branch: all of psycopg but ending the transaction."""
 
+    evidence_prepared = False
+
     def commit(self) -> None:
         """Refuse: the coordinator commits."""
         _refuse("commit()")
@@ -101,6 +103,8 @@ class BranchConnection(BoundConnection):
 
 class AsyncBranchConnection(AsyncBoundConnection):
     """The connection of a branch: all of psycopg but ending the transaction."""
+
+    evidence_prepared = False
 
     async def commit(self) -> None:
         """Refuse: the coordinator commits."""

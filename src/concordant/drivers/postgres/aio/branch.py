@@ -16,10 +16,12 @@ from concordant.errors import OutcomeUnknown, TransactionAborted
 # The evidence row is written only if the branch has written something. The setting was made
 # local to the transaction that `begin` opened: a COMMIT in the user's own SQL has ended it,
 # the name is then missing, and the row's NOT NULL refuses the vote.
-_EVIDENCE: Final = """INSERT INTO concordant_branch (branch, state)
+# Planned once a connection, since it runs in every branch.
+EVIDENCE: Final = """PREPARE concordant_evidence (text) AS
+INSERT INTO concordant_branch (branch, state)
 SELECT NULLIF(current_setting('concordant.branch', true), ''), 'committed'
 WHERE pg_current_xact_id_if_assigned() IS NOT NULL
-   OR coalesce(current_setting('concordant.branch', true), '') <> '{branch}'"""
+   OR coalesce(current_setting('concordant.branch', true), '') <> $1"""
 _ENDED: Final = (
     "the transaction was ended by the work itself (COMMIT, ROLLBACK); what it committed by hand "
     "stays committed"
@@ -119,8 +121,9 @@ class AsyncPostgresBranch:
         Only the tag says how it ended: PREPARE TRANSACTION and COMMIT in a failed transaction
         answer ROLLBACK, and no error.
         """
-        evidence = _EVIDENCE.format(branch=self._branch)
-        cursor = await self._connection.execute(f"{evidence}; {ending}")
+        cursor = await self._connection.execute(
+            f"EXECUTE concordant_evidence('{self._branch}'); {ending}"
+        )
         wrote = cursor.rowcount == 1
         while cursor.nextset():
             pass
@@ -135,6 +138,8 @@ class AsyncPostgresBranch:
             return _ENDED
         if isinstance(error, psycopg.errors.UniqueViolation) and "concordant_branch" in str(error):
             return "this branch was committed or refused before"
+        if isinstance(error, psycopg.errors.InvalidSqlStatementName):
+            return "a pooler gave the branch another session; name the database itself"
         return str(error).strip().splitlines()[0]
 
     async def _give_back(self) -> None:

@@ -8,7 +8,7 @@ import psycopg
 
 from concordant.drivers.base import InDoubt, Resolution
 from concordant.drivers.capabilities import Capabilities
-from concordant.drivers.postgres.aio.branch import AsyncPostgresBranch
+from concordant.drivers.postgres.aio.branch import EVIDENCE, AsyncPostgresBranch
 from concordant.drivers.postgres.aio.pool import AsyncPool
 from concordant.drivers.postgres.connections import AsyncBranchConnection
 from concordant.drivers.postgres.errors import is_lost, translate
@@ -76,12 +76,12 @@ class AsyncPostgresParticipant:
     async def begin(self, branch: BranchId) -> AsyncPostgresBranch:
         await self.resource()
         connection = await self._pool.take()
-        lock_ms = round(self._options.lock_timeout_s * 1000)
         try:
-            await connection.execute(
-                f"BEGIN; SET LOCAL concordant.branch = '{branch}';"
-                f" SET LOCAL lock_timeout = {lock_ms}"
-            )
+            if not connection.evidence_prepared:
+                lock_ms = round(self._options.lock_timeout_s * 1000)
+                await connection.execute(f"SET lock_timeout = {lock_ms}; {EVIDENCE}")
+                connection.evidence_prepared = True
+            await connection.execute(f"BEGIN; SET LOCAL concordant.branch = '{branch}'")
         except psycopg.Error as error:
             await self._pool.drop(connection)
             raise translate(error, self.place, sent=False) from error
@@ -95,10 +95,7 @@ class AsyncPostgresParticipant:
         ending = "COMMIT" if commit else "ROLLBACK"
         connection = await self._pool.take()
         try:
-            # The name may be a foreigner's, with anything in it.
-            literal = psycopg.sql.Literal(branch)
-            statement = psycopg.sql.SQL("{} PREPARED {}").format(psycopg.sql.SQL(ending), literal)
-            await connection.execute(statement)
+            await connection.execute(f"{ending} PREPARED {_literal(branch)}")
         except psycopg.errors.UndefinedObject:
             return await self._look_for(connection, branch)
         except psycopg.errors.ObjectNotInPrerequisiteState as error:
@@ -153,3 +150,10 @@ class AsyncPostgresParticipant:
 
     async def aclose(self) -> None:
         await self._pool.aclose()
+
+
+def _literal(branch: str) -> str:
+    """Return the name as SQL: ours are safe as they are, a foreigner's may hold anything."""
+    if BranchId.parse(branch) is not None:
+        return f"'{branch}'"
+    return psycopg.sql.Literal(branch).as_string()

@@ -17,10 +17,12 @@ from concordant.errors import OutcomeUnknown, TransactionAborted
 # The evidence row is written only if the branch has written something. The setting was made
 # local to the transaction that `begin` opened: a COMMIT in the user's own SQL has ended it,
 # the name is then missing, and the row's NOT NULL refuses the vote.
-_EVIDENCE: Final = """INSERT INTO concordant_branch (branch, state)
+# Planned once a connection, since it runs in every branch.
+EVIDENCE: Final = """PREPARE concordant_evidence (text) AS
+INSERT INTO concordant_branch (branch, state)
 SELECT NULLIF(current_setting('concordant.branch', true), ''), 'committed'
 WHERE pg_current_xact_id_if_assigned() IS NOT NULL
-   OR coalesce(current_setting('concordant.branch', true), '') <> '{branch}'"""
+   OR coalesce(current_setting('concordant.branch', true), '') <> $1"""
 _ENDED: Final = (
     "the transaction was ended by the work itself (COMMIT, ROLLBACK); what it committed by hand "
     "stays committed"
@@ -120,8 +122,9 @@ class PostgresBranch:
         Only the tag says how it ended: PREPARE TRANSACTION and COMMIT in a failed transaction
         answer ROLLBACK, and no error.
         """
-        evidence = _EVIDENCE.format(branch=self._branch)
-        cursor = self._connection.execute(f"{evidence}; {ending}")
+        cursor = self._connection.execute(
+            f"EXECUTE concordant_evidence('{self._branch}'); {ending}"
+        )
         wrote = cursor.rowcount == 1
         while cursor.nextset():
             pass

@@ -14,7 +14,7 @@ from concordant.drivers.postgres.errors import is_lost, translate
 from concordant.drivers.postgres.options import PostgresOptions
 from concordant.drivers.postgres.promises import CAPABILITIES
 from concordant.drivers.postgres.schema import BRANCH, GUARD, META
-from concordant.drivers.postgres.sync.branch import PostgresBranch
+from concordant.drivers.postgres.sync.branch import EVIDENCE, PostgresBranch
 from concordant.drivers.postgres.sync.pool import Pool
 from concordant.errors import BackendUnavailable, GuaranteeUnavailable, OutcomeUnknown
 from concordant.transactions.names import BranchId, new_log_id
@@ -77,12 +77,12 @@ class PostgresParticipant:
     def begin(self, branch: BranchId) -> PostgresBranch:
         self.resource()
         connection = self._pool.take()
-        lock_ms = round(self._options.lock_timeout_s * 1000)
         try:
-            connection.execute(
-                f"BEGIN; SET LOCAL concordant.branch = '{branch}';"
-                f" SET LOCAL lock_timeout = {lock_ms}"
-            )
+            if not connection.evidence_prepared:
+                lock_ms = round(self._options.lock_timeout_s * 1000)
+                connection.execute(f"SET lock_timeout = {lock_ms}; {EVIDENCE}")
+                connection.evidence_prepared = True
+            connection.execute(f"BEGIN; SET LOCAL concordant.branch = '{branch}'")
         except psycopg.Error as error:
             self._pool.drop(connection)
             raise translate(error, self.place, sent=False) from error
@@ -96,10 +96,7 @@ class PostgresParticipant:
         ending = "COMMIT" if commit else "ROLLBACK"
         connection = self._pool.take()
         try:
-            # The name may be a foreigner's, with anything in it.
-            literal = psycopg.sql.Literal(branch)
-            statement = psycopg.sql.SQL("{} PREPARED {}").format(psycopg.sql.SQL(ending), literal)
-            connection.execute(statement)
+            connection.execute(f"{ending} PREPARED {_literal(branch)}")
         except psycopg.errors.UndefinedObject:
             return self._look_for(connection, branch)
         except psycopg.errors.ObjectNotInPrerequisiteState as error:
@@ -154,3 +151,10 @@ class PostgresParticipant:
 
     def close(self) -> None:
         self._pool.close()
+
+
+def _literal(branch: str) -> str:
+    """Return the name as SQL: ours are safe as they are, a foreigner's may hold anything."""
+    if BranchId.parse(branch) is not None:
+        return f"'{branch}'"
+    return psycopg.sql.Literal(branch).as_string()

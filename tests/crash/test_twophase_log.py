@@ -1,0 +1,90 @@
+"""What a crash may do to the log itself: a torn decision, and forgetting cut short."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from concordant.drivers import registry
+from concordant.drivers.urls import file_path
+from concordant.transactions.names import new_gid
+from concordant.transactions.operations import Decide, Finish, Listing, Load, Query
+from tests.crash import wal
+from tests.crash.combos import COMBOS, param
+from tests.crash.scenarios import POINTS, Run
+from tests.crash.stage import Combo, Stage
+from tests.crash.theatre import Theatre
+
+[DECIDED] = [point for point in POINTS if point.name == "A6-decided"]
+# Long enough that the decision is the last thing that was written before the crash.
+_OWNER_TTL_S = 0.9
+
+
+def decisions(log_url: str, gid: str) -> list[str]:
+    """Return the outcome that a log holds for the gid, if any."""
+    with closing(registry.transaction_log(log_url)) as log:
+        (listing,) = log.apply([Load(gid)])
+        assert isinstance(listing, Listing)
+        return [decision.outcome for decision in listing.decisions]
+
+
+@pytest.mark.parametrize("damage", wal.DAMAGES, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("combo", [param(combo) for combo in COMBOS if combo.log.name == "sqlite"])
+def test_a_torn_decision_is_none(
+    combo: Combo, damage: wal.Damage, theatre: Theatre, tmp_path: Path
+) -> None:
+    with theatre.stage(combo, tmp_path) as stage:
+        run = Run(stage, DECIDED, "sync")
+        child = run.start("crash", _OWNER_TTL_S)
+        child.crashed()
+        log = Path(file_path(stage.log))
+        whole = wal.copy_database(log, tmp_path / "whole.db")
+        torn = wal.copy_database(log, tmp_path / "torn.db")
+        wal.tear(torn, damage)
+        wal.copy_database(torn, log)
+        assert decisions(f"sqlite://{whole}", child.job.gid) == ["commit"]
+        assert decisions(stage.log, child.job.gid) == []
+        run.check(child, None, "abort")
+
+
+@pytest.mark.parametrize("combo", [param(combo) for combo in COMBOS])
+def test_forgetting_that_is_cut_short_keeps_what_is_unfinished(
+    combo: Combo, theatre: Theatre, tmp_path: Path
+) -> None:
+    with theatre.stage(combo, tmp_path) as stage:
+        run = Run(stage, DECIDED, "sync")
+        child = run.start("crash", 0.25)
+        child.crashed()
+        forgotten = 0
+        for round_number in range(4):
+            gids = finish_many(stage.log)
+            # It knows no database, so all that it can do with the decision is to keep it.
+            job = replace(stage.job("purge", "sync"), places=())
+            purger = stage.start(job)
+            time.sleep(0.02 * (round_number + 1))
+            purger.kill()
+            forgotten += sum(not decisions(stage.log, gid) for gid in gids)
+            assert decisions(stage.log, child.job.gid) == ["commit"]
+        assert forgotten, "no purge came to anything before it was killed"
+        run.check(child, None, "commit")
+
+
+def finish_many(log_url: str) -> list[str]:
+    """Write decisions that are finished, and return their gids."""
+    gids = [new_gid() for _ in range(100)]
+    with closing(registry.transaction_log(log_url)) as log:
+        log.apply([Decide(gid, "commit", "somebody", 1) for gid in gids])
+        log.apply([Finish(gid) for gid in gids])
+        (listing,) = log.apply([Query(unfinished=False)])
+        assert isinstance(listing, Listing)
+        assert set(gids) <= {decision.gid for decision in listing.decisions}
+    return gids
+
+
+def test_the_damage_is_real(tmp_path: Path) -> None:
+    """A page that was written twice over would hide what a torn one does."""
+    assert Stage is not None

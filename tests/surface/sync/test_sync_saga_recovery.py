@@ -1,0 +1,376 @@
+# Generated from tests/surface/aio/test_aio_saga_recovery.py by tools/unasync.py; do not edit.
+"""Sagas that somebody left unfinished: taken over, gone on with, or left alone and listed."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from concordant import (
+    Coordinator,
+    OutcomeUnknown,
+    Saga,
+    StepContext,
+    StepFailed,
+    TransactionStuck,
+    UsageError,
+)
+from concordant.sync.recovery import Recovered
+from concordant.transactions.operations import CloseOwner, OwnerAlive
+from concordant.transactions.saga import Act
+from tests.provision.backend import Backend
+from tests.provision.bridge import sleep
+from tests.surface.sync.moving import (
+    AMOUNT,
+    BEFORE,
+    MOVED,
+    Banks,
+    Trouble,
+    coordinating,
+    failing,
+)
+from tests.surface.together import eventually
+
+
+@pytest.fixture
+def banks(barrier_backend: Backend, tmp_path: Path) -> Banks:
+    """Two banks with a little money in them."""
+    return Banks(barrier_backend, tmp_path)
+
+
+PAYLOAD = {"amount": AMOUNT}
+
+
+def leave(
+    log_url: str, saga: Saga, state: str = "running", spared: int = 0, gid: str = "g-1"
+) -> None:
+    """Begin a saga and lose it where it is to be saved, as a process that dies does."""
+    trouble = Trouble(state, "Save", "refused", spared=spared)
+    with coordinating(log_url, saga, executor=trouble) as coordinator:
+        with pytest.raises(OutcomeUnknown):
+            coordinator.run(saga, PAYLOAD, gid=gid)
+    assert trouble.hits == 1
+
+
+def test_what_a_dead_coordinator_left_is_brought_to_its_end(log_url: str, banks: Banks) -> None:
+    told: list[Recovered] = []
+    leave(log_url, banks.saga())
+    assert banks.works == ["debit"]
+    saga = banks.saga()
+    with coordinating(log_url, saga, on_recovered=told.append) as coordinator:
+        assert coordinator.sagas() == []
+        outcome = coordinator.run(saga, PAYLOAD, gid="g-1")
+        assert (outcome.state, outcome.fresh) == ("committed", False)
+        assert outcome.results == {"debit": 70, "credit": 80}
+        assert coordinator.recover() == 0
+    assert [(each.gid, each.outcome) for each in told] == [("g-1", "commit")]
+    assert banks.works == ["debit", "credit"]
+    assert banks.balances() == MOVED
+
+
+def test_recovery_comes_by_itself_at_the_start_and_while_running(
+    log_url: str, banks: Banks
+) -> None:
+    leave(log_url, banks.saga(), gid="g-1")
+    saga = banks.saga()
+    with coordinating(log_url, saga, recover_every_s=0.05) as coordinator:
+
+        def over() -> bool:
+            return not coordinator.sagas()
+
+        eventually(over)
+        leave(log_url, banks.saga(), gid="g-2")
+        eventually(over)
+        for gid in ("g-1", "g-2"):
+            assert (coordinator.run(saga, PAYLOAD, gid=gid)).state == "committed"
+    assert banks.balances() == (40, 110)
+
+
+@pytest.mark.parametrize("lost", ["Create", "Save"])
+@pytest.mark.parametrize("how", ["refused", "lost"])
+def test_what_this_process_lost_it_finds_again(
+    log_url: str, banks: Banks, lost: str, how: Any
+) -> None:
+    saga = banks.saga()
+    trouble = Trouble("new" if lost == "Create" else "running", lost, how)
+    with coordinating(log_url, saga, executor=trouble) as coordinator:
+        with pytest.raises(OutcomeUnknown, match="g-1"):
+            coordinator.run(saga, PAYLOAD, gid="g-1")
+        stored = (lost, how) != ("Create", "refused")
+        assert coordinator.recover() == int(stored)
+        outcome = coordinator.run(saga, PAYLOAD, gid="g-1")
+        assert (outcome.state, outcome.fresh) == ("committed", not stored)
+        assert coordinator.recover() == 0
+    assert trouble.hits == 1
+    assert banks.works == ["debit", "credit"]
+    assert banks.balances() == MOVED
+
+
+def test_calling_again_goes_on_with_what_was_left(log_url: str, banks: Banks) -> None:
+    saga = banks.saga()
+    trouble = Trouble("running", "Save", "refused", times=2)
+    with coordinating(log_url, saga, executor=trouble) as coordinator:
+        for _ in range(2):
+            with pytest.raises(OutcomeUnknown):
+                coordinator.run(saga, PAYLOAD, gid="g-1")
+        outcome = coordinator.run(saga, PAYLOAD, gid="g-1")
+        assert (outcome.state, outcome.fresh) == ("committed", False)
+    assert banks.balances() == MOVED
+    assert banks.works == ["debit", "credit"]
+
+
+def test_a_claim_whose_answer_was_lost_strands_nothing(log_url: str, banks: Banks) -> None:
+    leave(log_url, banks.saga())
+    saga = banks.saga()
+    trouble = Trouble("left", "Claim", "lost")
+    with coordinating(log_url, saga, executor=trouble) as coordinator:
+        assert trouble.hits == 1
+        assert len(coordinator.sagas()) == 1
+        assert coordinator.recover() == 1
+    assert banks.balances() == MOVED
+
+
+def test_once_it_goes_back_a_rerun_only_compensates(log_url: str, banks: Banks) -> None:
+    # The refused action would succeed by now; that must not matter any more.
+    banks.before["credit"] = failing(1, StepFailed)
+    leave(log_url, banks.saga(), "aborting", spared=1)
+    assert banks.calls == ["debit", "credit", "uncredit"]
+    calls = len(banks.calls)
+    saga = banks.saga()
+    with coordinating(log_url, saga) as coordinator:
+        assert coordinator.sagas() == []
+        outcome = coordinator.run(saga, PAYLOAD, gid="g-1")
+    assert (outcome.state, outcome.reason) == ("aborted", "credit: broken by the test")
+    assert set(banks.calls[calls:]) == {"uncredit", "undebit"}
+    assert banks.balances() == BEFORE
+
+
+def test_a_refusal_before_it_was_saved_is_given_again(log_url: str, banks: Banks) -> None:
+    # The verdict is in the database, so the action says no though nothing breaks any more.
+    banks.inside["credit"] = failing(1, StepFailed)
+    leave(log_url, banks.saga(), "aborting")
+    saga = banks.saga()
+    with coordinating(log_url, saga) as coordinator:
+        assert coordinator.sagas() == []
+        outcome = coordinator.run(saga, PAYLOAD, gid="g-1")
+    assert (outcome.state, outcome.reason) == ("aborted", "credit: broken by the test")
+    assert banks.balances() == BEFORE
+
+
+def test_recovery_does_not_wait_for_a_pause(log_url: str, banks: Banks) -> None:
+    leave(log_url, banks.saga())
+    banks.inside["credit"] = failing(1)
+    saga = banks.saga(pause_s=0.3)
+    with coordinating(log_url, saga) as coordinator:
+        assert banks.calls.count("credit") == 1
+        [listed] = coordinator.sagas()
+        assert 0 < listed.due_in_s <= 0.3
+        assert "broken by the test" in listed.evidence
+        assert coordinator.recover() == 0
+        assert banks.calls.count("credit") == 1
+        sleep(0.35)
+        assert coordinator.recover() == 1
+    assert banks.balances() == MOVED
+
+
+def test_calling_takes_over_what_recovery_has_put_aside(log_url: str, banks: Banks) -> None:
+    leave(log_url, banks.saga())
+    banks.inside["credit"] = failing(1)
+    saga = banks.saga(pause_s=60.0)
+    with coordinating(log_url, saga) as coordinator:
+        assert banks.calls.count("credit") == 1
+        assert (coordinator.run(saga, PAYLOAD, gid="g-1")).state == "committed"
+        assert coordinator.recover() == 0
+    assert banks.works == ["debit", "credit"]
+
+
+def test_a_saga_that_kills_whoever_runs_it_is_not_run_for_ever(log_url: str, banks: Banks) -> None:
+    # Each process dies in the same action, which is never seen to fail.
+    for _ in range(3):
+        saga = banks.saga()
+        with coordinating(log_url) as coordinator:
+            coordinator.executor = Dying()
+            coordinator.register(saga)
+            with pytest.raises(Died):
+                coordinator.run(saga, PAYLOAD, gid="g-1")
+    saga = banks.saga()
+    with coordinating(log_url, saga) as coordinator:
+        assert coordinator.sagas() == []
+        outcome = coordinator.run(saga, PAYLOAD, gid="g-1")
+    assert outcome.state == "aborted"
+    assert "3 attempts failed" in outcome.reason
+    assert banks.balances() == BEFORE
+
+
+class Died(BaseException):
+    """What a process that dies does to the code that runs in it."""
+
+
+class Dying:
+    """An executor that dies at the action of the second step."""
+
+    def __call__(self, machine: str, state: str, command: Any, action: Any) -> Any:
+        """Run the action, unless it is the one to die of."""
+        if isinstance(command, Act) and command.index == 1:
+            raise Died
+        return action()
+
+
+# --- definitions --------------------------------------------------------------------------
+
+
+def test_what_is_not_registered_is_listed_and_left_alone(log_url: str, banks: Banks) -> None:
+    leave(log_url, banks.saga(1))
+    calls = list(banks.calls)
+    newer, nothing = banks.saga(2), "no saga transfer/1 is registered here"
+    with coordinating(log_url, newer) as coordinator:
+        assert coordinator.recover() == 0
+        [listed] = coordinator.sagas()
+        assert (listed.gid, listed.state, listed.alive) == ("g-1", "running", False)
+        assert f"{nothing}, only transfer/2: left alone" in listed.evidence
+    with coordinating(log_url) as coordinator:
+        assert coordinator.recover() == 0
+        [listed] = coordinator.sagas()
+        assert f"{nothing}: left alone" in listed.evidence
+    assert banks.calls == calls
+    saga = banks.saga(1)
+    with coordinating(log_url, saga) as coordinator:
+        assert (coordinator.run(saga, PAYLOAD, gid="g-1")).state == "committed"
+
+
+def test_a_definition_that_was_changed_is_not_run(log_url: str, banks: Banks) -> None:
+    leave(log_url, banks.saga())
+    calls = list(banks.calls)
+    changed = Saga("transfer", 1)
+    for step in reversed(banks.saga().steps):
+        changed.step(step.name, step.action, step.compensation)
+    with coordinating(log_url, changed) as coordinator:
+        with pytest.raises(TransactionStuck, match="begun with the steps debit, credit"):
+            coordinator.run(changed, PAYLOAD, gid="g-1")
+        [listed] = coordinator.sagas()
+        assert listed.state == "stuck"
+    assert banks.calls == calls
+    saga = banks.saga()
+    with coordinating(log_url, saga) as coordinator:
+        coordinator.retry("g-1")
+        assert coordinator.recover() == 1
+        assert (coordinator.run(saga, PAYLOAD, gid="g-1")).state == "committed"
+    assert banks.balances() == MOVED
+
+
+# --- epochs -------------------------------------------------------------------------------
+
+
+def lapse(coordinator: Coordinator) -> None:
+    """Let the coordinator be taken for dead."""
+    owner = coordinator.ownership
+    coordinator.journal.ask(CloseOwner(owner.owner, owner.epoch), OwnerAlive)
+
+
+def test_who_was_taken_for_dead_stops_and_another_goes_on(log_url: str, banks: Banks) -> None:
+    saga, other = banks.saga(), banks.saga()
+    with coordinating(log_url, saga) as one, coordinating(log_url, other) as another:
+
+        def overtaken(ctx: StepContext) -> None:
+            del banks.after["debit"]
+            lapse(one)
+            assert another.recover() == 1
+
+        banks.after["debit"] = overtaken
+        with pytest.raises(OutcomeUnknown, match="somebody else has it"):
+            one.run(saga, PAYLOAD, gid="g-1")
+        assert (another.run(other, PAYLOAD, gid="g-1")).state == "committed"
+    # The zombie has done nothing after its own debit.
+    assert banks.works == ["debit", "credit"]
+    assert banks.balances() == MOVED
+
+
+def test_a_late_action_is_refused_and_never_counts_as_done(log_url: str, banks: Banks) -> None:
+    saga, other = banks.saga(attempts_max=1), banks.saga(attempts_max=1)
+    with coordinating(log_url, saga) as one, coordinating(log_url, other) as another:
+
+        def overtaken(ctx: StepContext) -> None:
+            # With no attempts left, whoever takes over goes back, this very action included.
+            del banks.before["credit"]
+            lapse(one)
+            assert another.recover() == 1
+            assert banks.balances() == BEFORE
+
+        banks.before["credit"] = overtaken
+        with pytest.raises(OutcomeUnknown):
+            one.run(saga, PAYLOAD, gid="g-1")
+        assert (another.run(other, PAYLOAD, gid="g-1")).state == "aborted"
+    assert banks.works == ["debit", "undebit"]
+    assert banks.balances() == BEFORE
+
+
+def test_under_its_next_epoch_a_process_goes_on_with_its_own(log_url: str, banks: Banks) -> None:
+    saga = banks.saga()
+    with coordinating(log_url, saga, owner_ttl_s=0.3) as coordinator:
+
+        def lapsed(ctx: StepContext) -> None:
+            del banks.after["debit"]
+            epoch = coordinator.ownership.epoch
+            lapse(coordinator)
+
+            def back() -> bool:
+                return coordinator.ownership.epoch > epoch
+
+            eventually(back)
+
+        banks.after["debit"] = lapsed
+        with pytest.raises(OutcomeUnknown):
+            coordinator.run(saga, PAYLOAD, gid="g-1")
+        assert coordinator.recover() == 1
+    assert banks.works == ["debit", "credit"]
+    assert banks.balances() == MOVED
+
+
+# --- people -------------------------------------------------------------------------------
+
+
+def test_what_nobody_runs_can_be_settled_by_hand(log_url: str, banks: Banks) -> None:
+    leave(log_url, banks.saga())
+    with coordinating(log_url) as coordinator:
+        coordinator.settle_by_hand("g-1", "aborted", "the debit was given back in cash")
+        assert coordinator.sagas() == []
+    saga = banks.saga()
+    with coordinating(log_url, saga) as coordinator:
+        assert coordinator.recover() == 0
+        outcome = coordinator.run(saga, PAYLOAD, gid="g-1")
+        assert outcome.state == "aborted"
+        assert "given back in cash" in outcome.reason
+    assert banks.calls == ["debit"]
+
+
+def test_retrying_elsewhere_gives_it_to_who_has_registered_it(log_url: str, banks: Banks) -> None:
+    saga = banks.saga()
+    banks.before["credit"] = failing(error=StepFailed)
+    banks.inside["undebit"] = failing(3)
+    with coordinating(log_url, saga) as coordinator:
+        with pytest.raises(TransactionStuck):
+            coordinator.run(saga, PAYLOAD, gid="g-1")
+        with coordinating(log_url) as console:
+            console.retry("g-1")
+            # The one who did it stays, and has nothing of it.
+            assert coordinator.recover() == 1
+        assert (coordinator.run(saga, PAYLOAD, gid="g-1")).state == "aborted"
+    assert banks.balances() == BEFORE
+
+
+def test_a_coordinator_that_is_left_is_of_no_more_use(log_url: str, banks: Banks) -> None:
+    saga = banks.saga()
+    with coordinating(log_url, saga) as coordinator:
+        pass
+    for call in (
+        partial(coordinator.run, saga, PAYLOAD),
+        coordinator.sagas,
+        partial(coordinator.retry, "g-1"),
+        partial(coordinator.settle_by_hand, "g-1", "aborted", "x"),
+        coordinator.recover,
+    ):
+        with pytest.raises(UsageError, match="enter the coordinator"):
+            call()
