@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from concordant import Coordinator, TransactionAborted
-from concordant.aio.recovery import Doubt
 from concordant.drivers import registry
 from concordant.drivers.base import InDoubt
 from concordant.drivers.urls import file_path
 from concordant.errors import ConcordantError
+from concordant.sync.recovery import Doubt
 from concordant.transactions.operations import BranchRef
 from tests.crash.books import BEFORE, dialect_of
 from tests.crash.combos import COMBOS, param
@@ -31,6 +31,9 @@ BY_NAME = {point.name: point for point in POINTS}
 ALL = [param(combo) for combo in COMBOS]
 ALL_SQLITE = [
     param(combo) for combo in COMBOS if {each.name for each in combo.participants} == {"sqlite"}
+]
+SOME_SQLITE = [
+    param(combo) for combo in COMBOS if "sqlite" in {each.name for each in combo.participants}
 ]
 
 
@@ -94,9 +97,10 @@ def test_a_database_that_is_gone_in_phase_two_is_told_when_it_is_back(
             for _ in range(3):
                 assert coordinator.recover() == 0
                 coordinator.purge(0)
-            assert [(doubt.branch, doubt.verdict) for doubt in coordinator.doubts()] == [
-                (left, "commit")
-            ]
+            # The decision is listed with all of its branches while one has not obeyed.
+            doubts = {doubt.branch: doubt.verdict for doubt in coordinator.doubts()}
+            assert left in doubts
+            assert set(doubts.values()) == {"commit"}
         stage.settle()
         stage.check(child.job, ended, "commit")
 
@@ -111,7 +115,7 @@ def test_a_file_that_somebody_keeps_locked_is_told_when_it_is_free(
         child.crashed()
         stage.wait_dead()
         left = branch_at(stage, 1)
-        impatient = [f"{place.url}?wait_s=0.1" for place in stage.places]
+        impatient = [f"{place.url.partition('?')[0]}?wait_s=0.1" for place in stage.places]
         with closing(sqlite3.connect(file_path(stage.places[1].url))) as somebody:
             somebody.execute("BEGIN IMMEDIATE")
             with Coordinator(
@@ -119,7 +123,7 @@ def test_a_file_that_somebody_keeps_locked_is_told_when_it_is_free(
             ) as coordinator:
                 coordinator.recover()
                 assert stage.in_doubt() == [[], [left]]
-                assert [doubt.branch for doubt in coordinator.doubts()] == [left]
+                assert left in [doubt.branch for doubt in coordinator.doubts()]
             somebody.rollback()
         run.check(child, None, "commit")
 
@@ -127,25 +131,26 @@ def test_a_file_that_somebody_keeps_locked_is_told_when_it_is_free(
 # --- A14: restored from before ------------------------------------------------------------
 
 
-@pytest.mark.parametrize("combo", ALL_SQLITE)
+@pytest.mark.parametrize("combo", SOME_SQLITE)
 def test_a_database_restored_from_before_its_vote_is_kept_for_a_person(
     combo: Combo, theatre: Theatre, tmp_path: Path
 ) -> None:
     with theatre.stage(combo, tmp_path) as stage:
-        live, saved = Path(file_path(stage.places[1].url)), tmp_path / "saved.db"
+        victim = next(i for i, place in enumerate(stage.places) if place.backend == "sqlite")
+        live, saved = Path(file_path(stage.places[victim].url)), tmp_path / "saved.db"
         with closing(sqlite3.connect(live)) as source, closing(sqlite3.connect(saved)) as target:
             source.backup(target)
         child = Run(stage, BY_NAME["A6-decided"], "sync").start("crash", DEAD_SOON_S)
         child.crashed()
-        lost = branch_at(stage, 1)
+        lost = branch_at(stage, victim)
         for suffix in ("-wal", "-shm"):
             Path(f"{live}{suffix}").unlink(missing_ok=True)
         shutil.copyfile(saved, live)
         kept_for_a_person(stage, child.job.gid, lost)
         # Whoever could obey has obeyed.
-        assert stage.books[0].balances() == BEFORE | {"ada": 90}
-        assert stage.books[1].balances() == BEFORE
-        # The failover is undone: what was prepared there is told, and the person still is.
+        assert stage.books[victim].balances() == BEFORE
+        moved = {"ada": 90} if victim else {"bob": 60}
+        assert stage.books[1 - victim].balances() == BEFORE | moved
         assert stage.in_doubt() == [[], []]
 
 
@@ -218,10 +223,7 @@ def test_a_branch_with_a_failed_statement_commits_all_or_nothing(
         final = dialect_of(stage.places[number]).failure_is_final
         ended = "committed"
         try:
-            with transfer(stage, coordinator) as connections:
-                move(stage, connections)
-                again = "INSERT INTO account VALUES ('bob', 1)"
-                fail(stage.places[number], connections[number], again)
+            move_and_fail(stage, coordinator, number, "INSERT")
         except TransactionAborted:
             ended = "aborted"
         # Where one failure fails the transaction, a yes would be a commit of nothing.
@@ -236,11 +238,16 @@ def test_a_branch_that_the_database_rolled_back_by_itself_never_votes_yes(
 ) -> None:
     with theatre.stage(combo, tmp_path) as stage, stage.coordinator() as coordinator:
         with pytest.raises(TransactionAborted):
-            with transfer(stage, coordinator) as connections:
-                move(stage, connections)
-                again = "INSERT OR ROLLBACK INTO account VALUES ('bob', 1)"
-                fail(stage.places[number], connections[number], again)
+            move_and_fail(stage, coordinator, number, "INSERT OR ROLLBACK")
         check_moved(stage, False)
+
+
+def move_and_fail(stage: Stage, coordinator: Coordinator, number: int, insert: str) -> None:
+    """Move the money, and then run a statement that is refused: the key is taken."""
+    with transfer(stage, coordinator) as connections:
+        move(stage, connections)
+        again = f"{insert} INTO account VALUES ('bob', 1)"
+        fail(stage.places[number], connections[number], again)
 
 
 def transfer(stage: Stage, coordinator: Coordinator) -> Any:

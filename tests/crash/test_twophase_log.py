@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,11 +12,12 @@ import pytest
 from concordant.drivers import registry
 from concordant.drivers.urls import file_path
 from concordant.transactions.names import new_gid
-from concordant.transactions.operations import Decide, Finish, Listing, Load, Query
+from concordant.transactions.operations import Decide, Finish, Listing, Load
 from tests.crash import wal
 from tests.crash.combos import COMBOS, param
+from tests.crash.harness import wait_until
 from tests.crash.scenarios import POINTS, Run
-from tests.crash.stage import Combo, Stage
+from tests.crash.stage import Combo
 from tests.crash.theatre import Theatre
 
 [DECIDED] = [point for point in POINTS if point.name == "A6-decided"]
@@ -30,6 +31,11 @@ def decisions(log_url: str, gid: str) -> list[str]:
         (listing,) = log.apply([Load(gid)])
         assert isinstance(listing, Listing)
         return [decision.outcome for decision in listing.decisions]
+
+
+def forgotten(log_url: str, gid: str) -> bool:
+    """Tell whether the log holds nothing of the gid."""
+    return not decisions(log_url, gid)
 
 
 @pytest.mark.parametrize("damage", wal.DAMAGES, ids=lambda damage: damage.__name__)
@@ -59,32 +65,21 @@ def test_forgetting_that_is_cut_short_keeps_what_is_unfinished(
         run = Run(stage, DECIDED, "sync")
         child = run.start("crash", 0.25)
         child.crashed()
-        forgotten = 0
-        for round_number in range(4):
-            gids = finish_many(stage.log)
+        for _ in range(3):
             # It knows no database, so all that it can do with the decision is to keep it.
-            job = replace(stage.job("purge", "sync"), places=())
-            purger = stage.start(job)
-            time.sleep(0.02 * (round_number + 1))
+            purger = stage.start(replace(stage.job("purge", "sync"), places=()))
+            first = write_finished(stage.log)
+            wait_until(partial(forgotten, stage.log, first), "it has begun to forget")
+            write_finished(stage.log)
             purger.kill()
-            forgotten += sum(not decisions(stage.log, gid) for gid in gids)
             assert decisions(stage.log, child.job.gid) == ["commit"]
-        assert forgotten, "no purge came to anything before it was killed"
         run.check(child, None, "commit")
 
 
-def finish_many(log_url: str) -> list[str]:
-    """Write decisions that are finished, and return their gids."""
+def write_finished(log_url: str) -> str:
+    """Write decisions that are finished, and return one of their gids."""
     gids = [new_gid() for _ in range(100)]
     with closing(registry.transaction_log(log_url)) as log:
         log.apply([Decide(gid, "commit", "somebody", 1) for gid in gids])
         log.apply([Finish(gid) for gid in gids])
-        (listing,) = log.apply([Query(unfinished=False)])
-        assert isinstance(listing, Listing)
-        assert set(gids) <= {decision.gid for decision in listing.decisions}
-    return gids
-
-
-def test_the_damage_is_real(tmp_path: Path) -> None:
-    """A page that was written twice over would hide what a torn one does."""
-    assert Stage is not None
+    return gids[0]

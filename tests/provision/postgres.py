@@ -194,6 +194,7 @@ POSTGRES = Backend(
     lock_url=_fresh,
     log_url=_fresh,
     participant_url=_fresh_participant,
+    barrier_url=lambda tmp: f"{server().fresh()}?lock_timeout_s=2",
     dialect=PostgresDialect(),
     restart=lambda: server().restart(),
     needs_server=True,

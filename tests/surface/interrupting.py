@@ -1,12 +1,18 @@
-"""Ctrl-C at a chosen place of the library's own code, in the thread that calls."""
+"""Ctrl-C at a chosen place of the library's own code, in the thread that calls.
+
+Python delivers a signal when a function begins, after a call of something written in C, and at
+the jump back of a loop, and nowhere else. All of these places in the library are counted, so a
+test can go through them one by one.
+"""
 
 from __future__ import annotations
 
-import linecache
+import dis
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import concordant
@@ -15,59 +21,79 @@ _ROOT = Path(concordant.__file__).parent
 # What runs in the user's thread between the call and the store.
 _PARTS = tuple(str(_ROOT / part) for part in ("sync", "_bridge", "session"))
 
-# Python may deliver Ctrl-C when a function has begun and nothing of it has run. Where that is
-# the exit of a body, no code can catch it there: closing the client gives the lock back.
+# Where the exit of a body begins, no code can catch an interruption: closing the client gives
+# the lock back.
 _BEYOND_REACH = {"__exit__"}
 
 
 class _Interruption:
-    """A trace function that raises KeyboardInterrupt at the n-th step."""
+    """A trace function that raises KeyboardInterrupt at the n-th place."""
 
     def __init__(self, at: int) -> None:
-        self.steps = 0
         self.where = ""
-        self._at = at
+        self._left = at
+        # Frames that have called something written in Python since their last step.
+        self._called: set[FrameType] = set()
 
     def __call__(self, frame: FrameType, event: str, arg: Any) -> Any:
         code = frame.f_code
+        # A function written in Python returns to its caller without a look at signals; not so
+        # one that is called through its class.
+        if code.co_name != "__init__" and frame.f_back is not None:
+            self._called.add(frame.f_back)
         if not code.co_filename.startswith(_PARTS):
             return None
         if code.co_name not in _BEYOND_REACH:
             self._step(frame)
-        before = frame.f_lineno
+        frame.f_trace_opcodes = True
+        frame.f_trace_lines = False
+        last = -1
 
         def trace(frame: FrameType, event: str, arg: Any) -> Any:
-            nonlocal before
-            if event == "line":
-                if not _leaves_a_with(frame, before):
+            nonlocal last
+            if event == "opcode":
+                inlined = frame in self._called
+                self._called.discard(frame)
+                if not inlined and _looks_for_signals(code, last, frame.f_lasti):
                     self._step(frame)
-                before = frame.f_lineno
+                last = frame.f_lasti
             return trace
 
         return trace
 
     def _step(self, frame: FrameType) -> None:
-        self.steps += 1
-        if self.steps == self._at:
-            self.where = f"{frame.f_code.co_qualname} in line {frame.f_lineno}"
-            if "DBG" in __import__("os").environ: print(self.where, flush=True)
+        self._left -= 1
+        if self._left == 0:
+            self.where = f"{frame.f_code.co_qualname}, line {frame.f_lineno}, {frame.f_lasti}"
             raise KeyboardInterrupt
 
 
-def _leaves_a_with(frame: FrameType, before: int) -> bool:
-    """Tell whether the step is the way out of a `with`.
+@cache
+def _names(code: CodeType) -> dict[int, str]:
+    return {step.offset: step.opname for step in dis.get_instructions(code)}
 
-    Python delivers Ctrl-C after the last call in its body, where `with` still holds, and after
-    its exit, but not between the two, where a tracer could strike.
-    """
-    if frame.f_lineno >= before:
+
+@cache
+def _looks_for_signals(code: CodeType, done: int, following: int) -> bool:
+    name = _names(code).get(done, "")
+    if name == "PRECALL" and _names(code)[following] == "CALL":
+        return False  # one call in two steps
+    if not name.startswith(("PRECALL", "CALL")) and "JUMP_BACKWARD" not in name:
         return False
-    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
-    return line.lstrip().startswith("with ")
+    # The tracer strikes one step too late, which must not be out of a `try` or a `with`.
+    return _handler(code, done) == _handler(code, following)
+
+
+def _handler(code: CodeType, offset: int) -> int | None:
+    table = dis._parse_exception_table(code)  # type: ignore[attr-defined]
+    for entry in table:
+        if entry.start <= offset < entry.end:
+            return entry.target
+    return None
 
 
 def interrupted_at(at: int, call: Callable[[], object]) -> str:
-    """Make the call, interrupted at its n-th step; return where, or "" if it is shorter.
+    """Make the call, interrupted at its n-th place; return where, or "" if it has fewer.
 
     Raises AssertionError if the interruption was swallowed.
     """

@@ -72,7 +72,7 @@ REFUSED = {
     "NULL in the primary key": (
         "CREATE TABLE t(a TEXT PRIMARY KEY, b)",
         "INSERT INTO t VALUES (NULL, 1)",
-        "NULL",
+        "rows with NULL in their primary key",
     ),
     "a key of nine columns": (
         f"CREATE TABLE t({WIDE}, PRIMARY KEY ({WIDE}))",

@@ -146,6 +146,24 @@ def test_an_id_that_sqlite_chooses_is_not_one_in_doubt(file: File) -> None:
     assert file.rows("INSERT INTO t(v) VALUES ('theirs') RETURNING id") == [(6,)]
 
 
+@pytest.mark.parametrize("column", ["v", "rowid", "oid"])
+def test_a_row_in_doubt_cannot_be_replaced_by_its_row_id(column: str, tmp_path: Path) -> None:
+    file = File(tmp_path / "f.db", f"CREATE TABLE t(k TEXT PRIMARY KEY, {column})")
+    alias = "_rowid_" if column == "rowid" else "rowid"
+    file.rows("INSERT INTO t VALUES ('a', 1), ('b', 2)")
+    name = file.prepared(f"UPDATE t SET {column} = 5 WHERE k = 'a'")
+    for recursive in ("ON", "OFF"):
+        for statement in (
+            f"REPLACE INTO t({alias}, k) VALUES (1, 'c')",
+            f"UPDATE OR REPLACE t SET {alias} = 1 WHERE k = 'b'",
+        ):
+            assert "concordant: reserved by" in write(file, recursive, statement)
+    assert file.resolve(name) == "done"
+    # In a branch, such a statement does what it does elsewhere.
+    file.done(f"REPLACE INTO t({alias}, k) VALUES (1, 'c')")
+    assert file.rows(f"SELECT k, {column} FROM t ORDER BY k") == [("b", 2), ("c", None)]
+
+
 def test_two_branches_keep_their_own_rows(file: File) -> None:
     first = file.prepared("UPDATE t SET v = 'a' WHERE id = 1")
     second = file.prepared("UPDATE t SET v = 'b' WHERE id = 2")

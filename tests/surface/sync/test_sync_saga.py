@@ -21,8 +21,12 @@ from concordant import (
 )
 from tests.provision.backend import Backend
 from tests.provision.bridge import sleep
+from tests.provision.memory import MEMORY
 from tests.surface.sync.moving import AMOUNT, BEFORE, MOVED, Banks, coordinating, failing
 from tests.surface.together import Background, eventually, together
+
+# What the log has to do with it is held by its contract, and by the tests of recovery.
+pytestmark = pytest.mark.parametrize("log_backend", [pytest.param(MEMORY, id="memory")])
 
 
 @pytest.fixture

@@ -1,18 +1,22 @@
 """PostgreSQL: lease rows for locks, PREPARE TRANSACTION for transactions, guards for both."""
 
 from concordant.drivers.base import (
+    AsyncBarrier,
     AsyncLockStore,
     AsyncParticipant,
     AsyncTransactionLog,
+    Barrier,
     LockStore,
     Participant,
     TransactionLog,
 )
+from concordant.drivers.postgres.aio.barrier import AsyncPostgresBarrier
 from concordant.drivers.postgres.aio.locks import AsyncPostgresLockStore
 from concordant.drivers.postgres.aio.log import AsyncPostgresLog
 from concordant.drivers.postgres.aio.participant import AsyncPostgresParticipant
 from concordant.drivers.postgres.options import PostgresOptions
 from concordant.drivers.postgres.stores import PostgresLocks
+from concordant.drivers.postgres.sync.barrier import PostgresBarrier
 from concordant.drivers.postgres.sync.log import PostgresLog
 from concordant.drivers.postgres.sync.participant import PostgresParticipant
 
@@ -45,3 +49,13 @@ def lock_store(url: str) -> LockStore:
 def async_lock_store(url: str) -> AsyncLockStore:
     """Return the lock store in the database, not yet connected."""
     return AsyncPostgresLockStore(PostgresOptions.parse(url))
+
+
+def barrier(url: str) -> Barrier:
+    """Return the database with barriers for saga steps, not yet connected."""
+    return PostgresBarrier(PostgresOptions.parse(url))
+
+
+def async_barrier(url: str) -> AsyncBarrier:
+    """Return the database with barriers for saga steps, not yet connected."""
+    return AsyncPostgresBarrier(PostgresOptions.parse(url))

@@ -46,6 +46,13 @@ class BoundConnection(psycopg.Connection[tuple[Any, ...]]):
     """A connection that gives up when a reply does not come."""
 
     reply_timeout_s: float | None = None
+    lent = True
+
+    def cursor(self, *args: Any, **kwargs: Any) -> Any:
+        """Return a cursor; refused once the connection went back, whoever still holds it."""
+        if not self.lent:
+            raise UsageError("this connection's work is over; begin anew to get one")
+        return super().cursor(*args, **kwargs)
 
     def wait(
         self, gen: PQGen[RV], interval: float = _INTERVAL_S, timeout: float | None = None
@@ -63,6 +70,13 @@ class AsyncBoundConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
     """A connection that gives up when a reply does not come."""
 
     reply_timeout_s: float | None = None
+    lent = True
+
+    def cursor(self, *args: Any, **kwargs: Any) -> Any:
+        """Return a cursor; refused once the connection went back, whoever still holds it."""
+        if not self.lent:
+            raise UsageError("this connection's work is over; begin anew to get one")
+        return super().cursor(*args, **kwargs)
 
     async def wait(
         self,

@@ -81,3 +81,14 @@ def lock_functions() -> tuple[str, str]:
     """
     text = "\n".join((files(__package__) / name).read_text("utf-8") for name in LOCK_FUNCTIONS)
     return text, hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+BARRIER: Final = """CREATE TABLE IF NOT EXISTS concordant_barrier (
+    gid text NOT NULL,
+    step text NOT NULL,
+    op text NOT NULL CHECK (op IN ('action', 'compensation')),
+    verdict text NOT NULL CHECK (verdict IN ('done', 'failed', 'void')),
+    result text NOT NULL,
+    created_us bigint NOT NULL DEFAULT (extract(epoch FROM clock_timestamp()) * 1e6)::bigint,
+    PRIMARY KEY (gid, step, op)
+)"""

@@ -63,9 +63,16 @@ def triggers(table: Table) -> dict[str, str]:
     """Return the triggers that make reservations of the table's rows binding, by name.
 
     They look at the new key of an INSERT too, since REPLACE deletes without firing triggers
-    on most connections; and after it once more where SQLite itself may have chosen the key.
+    on most connections, and at the row whose row id it would take. They look once more after
+    it where SQLite itself may have chosen the key.
     """
     old, new = _held(table, "OLD"), _held(table, "NEW")
+    if table.rowid:
+        mine = quoted(table.name)
+        new += (
+            f" OR EXISTS (SELECT 1 FROM {mine} WHERE {mine}.{table.rowid} = NEW.{table.rowid}"
+            f" AND {_held(table, mine)})"
+        )
     events = [
         ("insert", "BEFORE INSERT", new),
         ("update", "BEFORE UPDATE", f"{old} OR {new}"),

@@ -22,6 +22,7 @@ GUARD_TRIGGER: Final = "concordant_keep_"
 # Others are defined by a program for its own connections; whoever recovers lacks them.
 _COLLATIONS: Final = frozenset({"BINARY", "NOCASE", "RTRIM"})
 _GENERATED: Final = (2, 3)
+_ROWIDS: Final = ("rowid", "_rowid_", "oid")
 
 
 class KeyColumn(NamedTuple):
@@ -36,13 +37,15 @@ class Table:
     """One ordinary table; `refusal` says why changes to it cannot be prepared, if so.
 
     `columns` leaves generated ones out. `rowid_key`: the key is an INTEGER PRIMARY KEY, for
-    which SQLite chooses values by itself.
+    which SQLite chooses values by itself. `rowid`: how SQL can name the row id of a table
+    that has one besides its key, "" if not at all.
     """
 
     name: str
     columns: tuple[str, ...]
     key: tuple[KeyColumn, ...]
     rowid_key: bool
+    rowid: str
     autoincrement: bool
     refusal: str
 
@@ -154,11 +157,14 @@ def _table(
         triggers.get(name.lower(), []),
     )
     rowid_key = key_index is None and bool(key) and not without_rowid
+    taken = {column.lower() for column, _, _ in columns}
+    free = "" if rowid_key or without_rowid else next((n for n in _ROWIDS if n not in taken), "")
     return Table(
         name,
         tuple(column for column, _, hidden in columns if hidden not in _GENERATED),
         key,
         rowid_key,
+        free,
         rowid_key and re.search(r"\bAUTOINCREMENT\b", sql, re.IGNORECASE) is not None,
         f"the table {name} {refusal}" if refusal else "",
     )

@@ -37,6 +37,7 @@ class AsyncPool(Generic[_Kind]):
         while self._idle:
             connection = self._idle.pop()
             if is_alive(connection):
+                connection.lent = True
                 self._out.add(connection)
                 return connection
             await connection.close()
@@ -52,6 +53,7 @@ class AsyncPool(Generic[_Kind]):
     async def give(self, connection: _Kind) -> None:
         """Take a connection back; one in the middle of something is closed."""
         self._out.discard(connection)
+        connection.lent = False
         idle = connection.info.transaction_status == TransactionStatus.IDLE
         if idle and not self._closed and len(self._idle) < _KEPT_MAX:
             self._idle.append(connection)

@@ -139,6 +139,8 @@ class PostgresBranch:
             return _ENDED
         if isinstance(error, psycopg.errors.UniqueViolation) and "concordant_branch" in str(error):
             return "this branch was committed or refused before"
+        if isinstance(error, psycopg.errors.InvalidSqlStatementName):
+            return "a pooler gave the branch another session; name the database itself"
         return str(error).strip().splitlines()[0]
 
     def _give_back(self) -> None:

@@ -38,6 +38,7 @@ class Pool(Generic[_Kind]):
         while self._idle:
             connection = self._idle.pop()
             if is_alive(connection):
+                connection.lent = True
                 self._out.add(connection)
                 return connection
             connection.close()
@@ -53,6 +54,7 @@ class Pool(Generic[_Kind]):
     def give(self, connection: _Kind) -> None:
         """Take a connection back; one in the middle of something is closed."""
         self._out.discard(connection)
+        connection.lent = False
         idle = connection.info.transaction_status == TransactionStatus.IDLE
         if idle and not self._closed and len(self._idle) < _KEPT_MAX:
             self._idle.append(connection)
