@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from concordant.bank.inputs import generate, write_accounts, write_transfers
+from concordant.bank.plain import file_url
 from concordant.bank.plan import ACCOUNTS_FILE, TRANSFERS_FILE, BankPlan, Without
 from concordant.bank.run import Outcome, Run, Watch
 
@@ -26,7 +27,7 @@ def contrast_plan(plan: BankPlan, without: Without) -> BankPlan:
     )
     directory.mkdir(parents=True)
     names = [*plan.shards, plan.joining]
-    urls = {name: f"sqlite://{directory / name}.db" for name in names}
+    urls = {name: file_url(directory / f"{name}.db") for name in names}
     own = plan.coordination.startswith("sqlite://")
     return replace(
         plan,
@@ -34,8 +35,8 @@ def contrast_plan(plan: BankPlan, without: Without) -> BankPlan:
         directory=str(directory),
         shards={name: urls[name] for name in plan.shards},
         joining_url=urls[plan.joining],
-        coordination=f"sqlite://{directory / 'coordination.db'}" if own else plan.coordination,
-        log=f"sqlite://{directory / 'log.db'}",
+        coordination=file_url(directory / "coordination.db") if own else plan.coordination,
+        log=file_url(directory / "log.db"),
         pattern="2pc",
         kills=min(plan.kills, _KILLS_MAX),
         without=without,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 from typing import Any, Final, Protocol
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from concordant.drivers.urls import file_path, mask, scheme_of
 from concordant.errors import UsageError
@@ -61,6 +62,11 @@ def connect(url: str) -> Any:
     import psycopg  # here, since a bank on SQLite alone needs no extra
 
     return psycopg.connect(plain_url(url), autocommit=True, connect_timeout=5)
+
+
+def file_url(path: Path) -> str:
+    """Return the URL of a SQLite file."""
+    return f"sqlite://{quote(str(path))}"
 
 
 def plain_url(url: str) -> str:

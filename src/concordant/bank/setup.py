@@ -18,6 +18,7 @@ from concordant.bank.inputs import (
     write_accounts,
     write_transfers,
 )
+from concordant.bank.plain import file_url
 from concordant.bank.plan import ACCOUNTS_FILE, TRANSFERS_FILE, BankPlan, Without
 from concordant.drivers.urls import scheme_of
 from concordant.errors import UsageError
@@ -80,7 +81,7 @@ def _inputs(asked: Asked, known: BankPlan | None) -> tuple[list[Account], list[T
 
 def _plan(asked: Asked, directory: Path, seed: int) -> BankPlan:
     def file(name: str) -> str:
-        return f"sqlite://{directory / name}"
+        return file_url(directory / name)
 
     urls = list(asked.shards) or [file(f"shard-{number}.db") for number in range(3)]
     joining = f"shard-{len(urls)}"

@@ -15,10 +15,12 @@ from concordant.bank.report import write_report
 from concordant.bank.run import Outcome, Run
 from concordant.bank.setup import Asked, establish
 from concordant.cli.bank_view import View, show_contrast
+from concordant.cli.options import Settings, output_options, pass_settings
 from concordant.errors import ConcordantError
 
 
 @click.group()
+@output_options
 def demo() -> None:
     """Run a worked example."""
 
@@ -47,8 +49,10 @@ def demo() -> None:
     help="Transfers of each contrast run [default: as many as the bank's]",
 )
 @click.option("--report", type=click.Path(path_type=Path), help="Write an HTML report here.")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
+@output_options
+@pass_settings
 def bank(
+    settings: Settings,
     shards: tuple[str, ...],
     add_shard: str,
     coordination: str,
@@ -64,7 +68,6 @@ def bank(
     contrast: bool,
     contrast_transfers: int | None,
     report: Path | None,
-    output: str,
 ) -> None:
     """Move money between shards while workers are killed and a shard joins.
 
@@ -87,7 +90,7 @@ def bank(
         without or "",
     )
     plan = establish(asked)
-    quiet = output == "json"
+    quiet = settings.as_json
     outcome = _run(plan, quiet)
     columns: dict[str, Outcome] = {}
     if contrast:
