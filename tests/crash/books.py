@@ -43,37 +43,37 @@ class Books:
 
     def open(self) -> None:
         """Make the accounts."""
-        self._outside("CREATE TABLE account (id TEXT PRIMARY KEY, balance BIGINT NOT NULL)")
-        self._outside(
+        self.outside("CREATE TABLE account (id TEXT PRIMARY KEY, balance BIGINT NOT NULL)")
+        self.outside(
             "CREATE TABLE effect (id TEXT PRIMARY KEY, gid TEXT NOT NULL, amount BIGINT NOT NULL)"
         )
         for account, balance in BEFORE.items():
-            self._outside("INSERT INTO account VALUES (?, ?)", account, balance)
+            self.outside("INSERT INTO account VALUES (?, ?)", account, balance)
 
     def reset(self) -> None:
         """Make the accounts as they were at first."""
-        self._outside("DELETE FROM effect")
+        self.outside("DELETE FROM effect")
         for account, balance in BEFORE.items():
             self.set_balance(account, balance)
 
     def balances(self) -> dict[str, int]:
         """Return the committed balances."""
-        return dict(self._outside("SELECT id, balance FROM account ORDER BY id"))
+        return dict(self.outside("SELECT id, balance FROM account ORDER BY id"))
 
     def effects(self, gid: str) -> list[int]:
         """Return the amounts that the global transaction moved here, sorted."""
-        found = self._outside("SELECT amount FROM effect WHERE gid = ?", gid)
+        found = self.outside("SELECT amount FROM effect WHERE gid = ?", gid)
         return sorted(amount for (amount,) in found)
 
     def moved(self) -> int:
         """Return how much all transfers moved here, by their own accounts."""
-        found = self._outside("SELECT amount FROM effect")
+        found = self.outside("SELECT amount FROM effect")
         return sum(amount for (amount,) in found)
 
     def set_balance(self, account: str, balance: int) -> None:
         """Write as somebody else would, who knows nothing of branches."""
-        self._outside("UPDATE account SET balance = ? WHERE id = ?", balance, account)
+        self.outside("UPDATE account SET balance = ? WHERE id = ?", balance, account)
 
-    def _outside(self, statement: str, *params: Any) -> list[tuple[Any, ...]]:
+    def outside(self, statement: str, *params: Any) -> list[tuple[Any, ...]]:
         dialect = dialect_of(self.place)
         return dialect.outside(self.place.url, dialect.sql(statement), *params)

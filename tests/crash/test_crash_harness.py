@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from concordant.drivers import registry
+from tests.contract.parties import new_branch
 from tests.crash.books import AMOUNT, Books
 from tests.crash.combos import COMBOS
 from tests.crash.job import Fault, Job
 from tests.crash.stage import ALIVE_S, Stage
 from tests.crash.theatre import Theatre
-from tests.contract.parties import new_branch
 from tests.provision.bridge import rows
 
 NEVER = Fault("two-phase", "committing", "Commit", "crash", "before", nth=9)
@@ -59,7 +59,7 @@ def test_harm_to_the_books_is_noticed(
 ) -> None:
     with theatre.stage(COMBOS[0], tmp_path) as stage:
         job = transferred(stage)
-        stage.books[number]._outside(harm)
+        stage.books[number].outside(harm)
         with pytest.raises(AssertionError):
             stage.check(job, "committed", "commit")
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import threading
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from concordant.aio.saga import AsyncSaga
@@ -52,8 +52,8 @@ class AsyncSagas:
         self._registered: dict[str, AsyncSaga] = {}
         self._barriers: dict[str, AsyncBarrier] = {}
         # Weak, so that a gid is free again even if an interruption has kept it from being left.
-        self._running: weakref.WeakValueDictionary[str, Hold] = weakref.WeakValueDictionary()
-        self._mutex = threading.Lock()
+        # Without a mutex, which an interruption might leave locked.
+        self._running: dict[str, weakref.ref[Hold]] = {}
         self.resting: dict[str, AsyncSagaRun] = {}
         self.left: dict[str, None] = {}
 
@@ -113,14 +113,13 @@ class AsyncSagas:
     def enter(self, gid: str) -> Hold | None:
         """Return the hold on the gid, to `leave` when done; None if somebody has it."""
         hold = Hold(gid)
-        with self._mutex:
-            return hold if self._running.setdefault(gid, hold) is hold else None
+        mark = weakref.ref(hold, partial(_forget, self._running, gid))
+        # Of several threads `setdefault` lets exactly one win.
+        return hold if self._running.setdefault(gid, mark) is mark else None
 
     def leave(self, hold: Hold) -> None:
         """Let others in this process have the gid."""
-        with self._mutex:
-            if self._running.get(hold.gid) is hold:
-                del self._running[hold.gid]
+        self._running.pop(hold.gid, None)
 
     def running(self, gid: str) -> bool:
         """Tell whether somebody in this process works on the gid."""
@@ -207,6 +206,11 @@ class AsyncSagas:
                 await barrier.aclose()
             except Exception as error:
                 _log.warning("closing a database of saga steps failed: %s", error)
+
+
+def _forget(running: dict[str, weakref.ref[Hold]], gid: str, mark: weakref.ref[Hold]) -> None:
+    if running.get(gid) is mark:
+        running.pop(gid, None)
 
 
 def _check_same(record: Record, create: Create, charter: Charter) -> None:

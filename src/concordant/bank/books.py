@@ -92,6 +92,10 @@ class Books(Sql):
             )
         )
 
+    def has_refused(self, transfer: str) -> bool:
+        """Tell whether the transfer stands refused here."""
+        return bool(self.value("SELECT 1 FROM refused WHERE transfer_id = ?", transfer))
+
     def post(self, transfer: str, account: str, amount: int, balance: int) -> None:
         """Set the balance and write the ledger row that explains it."""
         self.execute("UPDATE accounts SET balance = ? WHERE id = ?", balance, account)
@@ -104,6 +108,23 @@ class Books(Sql):
     def refuse(self, transfer: str, reason: str) -> None:
         """Write the refusal, which is final."""
         self.execute("INSERT INTO refused VALUES (?, ?)", transfer, reason)
+
+    # --- what a saga undoes ---------------------------------------------------------------
+
+    def take_back(self, transfer: str, account: str, balance: int) -> None:
+        """Set the balance and delete the ledger row that is reversed."""
+        self.execute("UPDATE accounts SET balance = ? WHERE id = ?", balance, account)
+        sql = "DELETE FROM ledger WHERE transfer_id = ? AND account_id = ?"
+        self.execute(sql, transfer, account)
+
+    def undecline(self, transfer: str, account: str) -> None:
+        """Delete the account's own note of a refusal."""
+        sql = "DELETE FROM declined WHERE transfer_id = ? AND account_id = ?"
+        self.execute(sql, transfer, account)
+
+    def unrefuse(self, transfer: str) -> None:
+        """Delete a refusal that was never final."""
+        self.execute("DELETE FROM refused WHERE transfer_id = ?", transfer)
 
     # --- moving an account ----------------------------------------------------------------
 
@@ -166,9 +187,9 @@ class Shard(Books):
         """Return the sum of the balances, exactly."""
         return sum(row[0] for row in self.rows("SELECT balance FROM accounts"))
 
-    def applied_ids(self) -> set[str]:
-        """Return the transfers that have a ledger row here."""
-        return {row[0] for row in self.rows("SELECT DISTINCT transfer_id FROM ledger")}
+    def applied_ids(self) -> list[str]:
+        """Return the transfers that have ledger rows here, once for each row."""
+        return [row[0] for row in self.rows("SELECT transfer_id FROM ledger")]
 
     def refused_ids(self) -> set[str]:
         """Return the transfers refused here."""

@@ -13,7 +13,7 @@ from concordant.bank.inputs import Transfer
 from concordant.bank.plan import BankPlan
 from concordant.drivers import registry
 from concordant.transactions.names import BranchId
-from concordant.transactions.operations import Listing, Load
+from concordant.transactions.operations import Listing, Load, Query
 
 _PATIENCE_S = 20.0
 
@@ -41,6 +41,7 @@ class Killer:
         self._crew = crew
         self._participants = [registry.participant(url) for url in plan.urls().values()]
         self._log = registry.transaction_log(plan.log)
+        self._sagas = plan.pattern == "saga"
         plain = plan.without == "transactions"
         self._shards = [Shard(url) for url in plan.urls().values()] if plain else []
         share = todo / (plan.kills + 1)
@@ -82,6 +83,8 @@ class Killer:
         """Return a transaction of the worker's that is in doubt now, and how far it is."""
         if self._shards:
             return self._torn(victim.slot)
+        if self._sagas:
+            return self._under_way(victim.owner)
         prepared: dict[str, int] = {}
         for participant in self._participants:
             for branch in participant.in_doubt():
@@ -94,6 +97,13 @@ class Killer:
             state = "decided commit" if decided else "undecided"
             return gid, f"{count} prepared, {state}"
         return None
+
+    def _under_way(self, owner: str) -> tuple[str, str] | None:
+        """Return a saga of the owner's that has not ended, and where it stands."""
+        (found,) = self._log.apply([Query(unfinished=True)])
+        assert isinstance(found, Listing)
+        mine = [record for record in found.records if record.owner == owner]
+        return (mine[0].gid, f"saga {mine[0].state}") if mine else None
 
     def _torn(self, slot: int) -> tuple[str, str] | None:
         """Return a transfer of the slot that one shard has committed and another has not."""

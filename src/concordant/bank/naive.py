@@ -17,6 +17,7 @@ from concordant.bank.books import Books, Shard, lock_name
 from concordant.bank.inputs import Transfer
 from concordant.bank.plain import Sql, connect, is_redis, redis_client
 from concordant.bank.plan import BankPlan
+from concordant.bank.sagas import SagaTeller
 from concordant.bank.teller import Leases, Result, Teller
 from concordant.errors import BackendUnavailable, LockTimeout
 from concordant.sync.client import Client
@@ -187,5 +188,7 @@ class WithoutTransactions(Teller):
 
 def make_teller(plan: BankPlan, client: Client, coordinator: Coordinator) -> Teller:
     """Return the teller that the plan asks for."""
+    if plan.pattern == "saga":
+        return SagaTeller(plan, client, coordinator)
     kinds = {"locks": WithoutLocks, "transactions": WithoutTransactions}
     return kinds.get(plan.without, Teller)(plan, client, coordinator)

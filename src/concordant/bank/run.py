@@ -127,7 +127,7 @@ class Run:
                 on_recovered=self._recovered_here,
             ) as coordinator:
                 teller = make_teller(plan, client, coordinator)
-                self._mover = Mover(teller, lambda account: False)
+                self._mover = Mover(teller, _named_by_sagas(plan, coordinator))
                 self._work(len(self.transfers) - self.settled_before)
                 self._drain(coordinator)
                 teller.close()
@@ -254,12 +254,15 @@ class Run:
         while True:
             coordinator.recover()
             self._listen(0)
-            waiting = [doubt for doubt in coordinator.doubts() if doubt.verdict != "foreign"]
+            waiting: list[Any] = [
+                doubt for doubt in coordinator.doubts() if doubt.verdict != "foreign"
+            ]
+            waiting += [saga for saga in coordinator.sagas() if saga.state != "stuck"]
             if not waiting:
                 return
             if time.monotonic() > end_s:
                 raise BackendUnavailable(
-                    f"{len(waiting)} branches are still in doubt; run again with the same --dir"
+                    f"{len(waiting)} transactions are unfinished; run again with the same --dir"
                 )
             time.sleep(0.1)
 
@@ -283,6 +286,21 @@ class Run:
 
 def _opened(shard: Shard) -> int:
     return sum(row[0] for row in shard.rows("SELECT amount FROM opening"))
+
+
+def _named_by_sagas(plan: BankPlan, coordinator: Coordinator) -> Callable[[str], bool]:
+    """Return what tells whether an unfinished saga names an account."""
+    if plan.pattern != "saga":
+        return lambda account: False
+
+    def named(account: str) -> bool:
+        for record in coordinator.journal.unfinished().records:
+            transfer = json.loads(record.payload)["payload"]
+            if account in (transfer["source"], transfer["target"]):
+                return True
+        return False
+
+    return named
 
 
 def audit_script() -> Path:

@@ -19,7 +19,7 @@ from concordant.bank.inputs import (
     write_transfers,
 )
 from concordant.bank.plain import file_url
-from concordant.bank.plan import ACCOUNTS_FILE, TRANSFERS_FILE, BankPlan, Without
+from concordant.bank.plan import ACCOUNTS_FILE, TRANSFERS_FILE, BankPlan, Pattern, Without
 from concordant.drivers.urls import scheme_of
 from concordant.errors import UsageError
 
@@ -40,6 +40,7 @@ class Asked:
     accounts_file: Path | None = None
     transfers_file: Path | None = None
     without: Without = ""
+    pattern: Pattern = "2pc"
 
 
 def establish(asked: Asked) -> BankPlan:
@@ -104,6 +105,7 @@ def _plan(asked: Asked, directory: Path, seed: int) -> BankPlan:
         kills=asked.kills,
         seed=seed,
         without=asked.without,
+        pattern=asked.pattern,
     )
 
 
@@ -113,6 +115,7 @@ def _check_same(asked: Asked, known: BankPlan, plan: BankPlan) -> None:
         "--add-shard": (asked.add_shard, known.joining_url, plan.joining_url),
         "--coordination": (asked.coordination, known.coordination, plan.coordination),
         "--log": (asked.log, known.log, plan.log),
+        "--pattern": (True, known.pattern, plan.pattern),
         "--without": (True, known.without, plan.without),
     }
     for option, (was_given, before, now) in given.items():

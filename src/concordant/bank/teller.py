@@ -52,7 +52,7 @@ class Teller:
         self.client = client
         self.coordinator = coordinator
         self.rings = RingRow(plan.coordination, plan.id)
-        self._first = plan.first_ring()
+        self.first_ring = plan.first_ring()
         self._readers: dict[str, Shard] = {}
 
     def apply(self, transfer: Transfer) -> Result:
@@ -135,7 +135,7 @@ class Teller:
 
     def refuse(self, transfer: Transfer, leases: Leases, source: str) -> Result:
         """Refuse for good: the account's own note and the public row commit together."""
-        home = self._first.node(transfer.id).id
+        home = self.first_ring.node(transfer.id).id
         shards = list(dict.fromkeys((source, home)))
         with self.transaction(*shards) as connections:
             books = {name: Books(each) for name, each in zip(shards, connections, strict=True)}

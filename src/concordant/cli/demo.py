@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from concordant.bank.contrast import VARIANTS, run_without
-from concordant.bank.plan import BankPlan, Without
+from concordant.bank.plan import BankPlan, Pattern, Without
 from concordant.bank.report import write_report
 from concordant.bank.run import Outcome, Run
 from concordant.bank.setup import Asked, establish
@@ -30,6 +30,7 @@ def demo() -> None:
 @click.option("--add-shard", default="", metavar="URL", help="The shard that joins half way.")
 @click.option("--coordination", default="", metavar="URL", help="Where locks and ring live.")
 @click.option("--log", default="", metavar="URL", help="The transaction log.")
+@click.option("--pattern", type=click.Choice(["2pc", "saga"]), default="2pc", show_default=True)
 @click.option("--workers", type=click.IntRange(1, 64), default=4, show_default=True)
 @click.option("--transfers", type=click.IntRange(0), help="How many are made up [default: 3000]")
 @click.option("--kills", type=click.IntRange(0, 1000), default=3, show_default=True)
@@ -57,6 +58,7 @@ def bank(
     add_shard: str,
     coordination: str,
     log: str,
+    pattern: Pattern,
     workers: int,
     transfers: int | None,
     kills: int,
@@ -88,6 +90,7 @@ def bank(
         accounts,
         transfers_file,
         without or "",
+        pattern,
     )
     plan = establish(asked)
     quiet = settings.as_json

@@ -1,0 +1,211 @@
+"""A coordinator's own life: when it may be used, its lease, and what it leaves in the log."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from concordant import AsyncCoordinator, TransactionAborted, UsageError
+from concordant.drivers import registry
+from concordant.errors import BackendUnavailable
+from concordant.transactions.operations import (
+    CloseOwner,
+    Listing,
+    LogOperation,
+    Query,
+)
+from tests.provision.memory import MEMORY
+from tests.surface.aio.moving import coordinating
+from tests.surface.aio.paying import BEFORE, Gate, Places, transfer
+from tests.surface.together import AsyncBackground, async_eventually
+
+pytestmark = pytest.mark.parametrize("log_backend", [pytest.param(MEMORY, id="memory")])
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    """Two databases."""
+    return Places(tmp_path)
+
+
+async def each_use(coordinator: AsyncCoordinator, places: Places) -> None:
+    """See that everything one can ask of it is refused."""
+    with pytest.raises(UsageError):
+        await coordinator.transaction(*places.urls).__aenter__()
+    with pytest.raises(UsageError):
+        await coordinator.outcome("g-1")
+    with pytest.raises(UsageError):
+        await coordinator.recover()
+    with pytest.raises(UsageError):
+        await coordinator.doubts()
+    with pytest.raises(UsageError):
+        await coordinator.purge()
+
+
+async def test_it_is_of_no_use_before_it_is_entered(log_url: str, places: Places) -> None:
+    await each_use(AsyncCoordinator(log_url), places)
+
+
+async def test_it_is_of_no_use_after_it_is_left(log_url: str, places: Places) -> None:
+    async with coordinating(log_url) as coordinator:
+        pass
+    await each_use(coordinator, places)
+    with pytest.raises(UsageError, match="entered once"):
+        await coordinator.__aenter__()
+
+
+async def test_it_is_entered_once(log_url: str, places: Places) -> None:
+    async with coordinating(log_url) as coordinator:
+        with pytest.raises(UsageError, match="entered once"):
+            await coordinator.__aenter__()
+        async with coordinator.transaction(*places.urls) as connections:
+            await transfer(connections)
+
+
+async def test_it_is_of_no_use_in_a_forked_child(log_url: str, places: Places) -> None:
+    async with coordinating(log_url, participants=places.urls) as coordinator:
+        pid = os.fork()
+        if not pid:
+            refused = 1
+            try:
+                coordinator.ownership.check_usable()
+            except UsageError:
+                refused = 0
+            finally:
+                os._exit(refused)
+        assert os.waitpid(pid, 0)[1] == 0
+        # The parent's is as good as before.
+        async with coordinator.transaction(*places.urls) as connections:
+            await transfer(connections)
+    assert places.balances() == places.moved()
+
+
+@pytest.mark.parametrize(
+    "options", [{"owner_ttl_s": 0.1}, {"recover_every_s": 0}, {"owner_ttl_s": float("nan")}]
+)
+async def test_times_that_make_no_sense_are_refused(
+    log_url: str, options: dict[str, float]
+) -> None:
+    with pytest.raises(UsageError, match="seconds"):
+        AsyncCoordinator(log_url, **options)
+
+
+async def test_a_log_that_is_not_there_leaves_nothing_running(log_url: str, tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    coordinator = AsyncCoordinator(f"sqlite://{tmp_path}/no-such-folder/log.db")
+    with pytest.raises(BackendUnavailable, match="no-such-folder"):
+        await coordinator.__aenter__()
+    left = {thread.name for thread in set(threading.enumerate()) - before if thread.is_alive()}
+    assert not {name for name in left if name.startswith("concordant")}
+    with pytest.raises(UsageError):
+        await coordinator.recover()
+
+
+# --- the lease ----------------------------------------------------------------------------
+
+
+async def end_lease(log_url: str, coordinator: AsyncCoordinator) -> Callable[[], object]:
+    """End its epoch as time would, and return what tells whether it has taken up the next."""
+    epoch = coordinator.ownership.epoch
+    log = registry.async_transaction_log(log_url)
+    batch: list[LogOperation] = [CloseOwner(coordinator.ownership.owner, epoch)]
+    await log.apply(batch)
+    await log.aclose()
+    return lambda: coordinator.ownership.epoch > epoch
+
+
+async def test_a_lost_lease_is_taken_up_again(log_url: str, places: Places) -> None:
+    async with coordinating(log_url, owner_ttl_s=0.3) as coordinator:
+        taken_up = await end_lease(log_url, coordinator)
+
+        async def is_taken_up() -> bool:
+            return bool(taken_up())
+
+        await async_eventually(is_taken_up)
+        async with coordinator.transaction(*places.urls) as connections:
+            await transfer(connections)
+    assert places.balances() == places.moved()
+
+
+async def test_what_was_begun_under_a_lost_lease_may_still_commit(
+    log_url: str, places: Places
+) -> None:
+    async with coordinating(log_url, owner_ttl_s=0.3) as coordinator:
+        async with coordinator.transaction(*places.urls) as connections:
+            taken_up = await end_lease(log_url, coordinator)
+
+            async def is_taken_up() -> bool:
+                return bool(taken_up())
+
+            await async_eventually(is_taken_up)
+            await transfer(connections)
+    # Nobody has decided otherwise meanwhile.
+    assert places.balances() == places.moved()
+
+
+async def test_what_others_aborted_after_a_lost_lease_is_aborted(
+    log_url: str, places: Places
+) -> None:
+    gate = Gate("deciding", "WriteDecision")
+    async with (
+        coordinating(log_url, executor=gate) as paused,
+        coordinating(log_url, participants=places.urls) as other,
+    ):
+
+        async def pay() -> None:
+            async with paused.transaction(*places.urls, gid="g-1") as connections:
+                await transfer(connections)
+
+        paying = AsyncBackground(pay)
+        await async_eventually(gate.was_reached)
+        assert await other.recover() == 0
+        await end_lease(log_url, paused)
+        assert await other.recover() == 2
+        gate.open = True
+        # Not AlreadyDecided: it is this very attempt that was aborted.
+        with pytest.raises(TransactionAborted, match="took this coordinator for dead"):
+            await paying.result()
+        assert await other.outcome("g-1") == "abort"
+    assert places.balances() == [BEFORE, BEFORE]
+
+
+# --- what it leaves in the log ------------------------------------------------------------
+
+
+async def decisions(log_url: str) -> dict[str, str]:
+    """Return the state of each decision in the log."""
+    log = registry.async_transaction_log(log_url)
+    (listing,) = await log.apply([Query(unfinished=False)])
+    await log.aclose()
+    assert isinstance(listing, Listing)
+    return {decision.gid: decision.state for decision in listing.decisions}
+
+
+async def test_decisions_that_were_obeyed_are_marked_and_can_be_forgotten(
+    log_url: str, places: Places
+) -> None:
+    async with coordinating(log_url, participants=places.urls) as coordinator:
+        for gid in ("g-1", "g-2"):
+            async with coordinator.transaction(*places.urls, gid=gid) as connections:
+                await transfer(connections)
+        await coordinator.recover()
+        assert await decisions(log_url) == {"g-1": "finished", "g-2": "finished"}
+        # A week is kept unless told otherwise.
+        assert await coordinator.purge() == 0
+        assert await coordinator.purge(0) == 2
+        assert await decisions(log_url) == {}
+        async with coordinator.transaction(*places.urls, gid="g-1") as connections:
+            await transfer(connections)
+    assert places.balances() == places.moved(times=3)
+    # Marked at the latest when it ends.
+    assert await decisions(log_url) == {"g-1": "finished"}
+
+
+async def test_a_representation_names_the_log_and_no_more(log_url: str) -> None:
+    coordinator = AsyncCoordinator(log_url)
+    assert repr(coordinator) == f"<AsyncCoordinator log={log_url}>"
+    assert coordinator.capabilities.backend == "memory"
