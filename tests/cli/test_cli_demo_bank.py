@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from concordant.bank.run import NUMBERS, audit
+from tests.provision import postgres
+from tests.provision import redis as redis_backend
 
 pytestmark = pytest.mark.slow
 
@@ -121,6 +123,51 @@ def _ledger_rows(directory: Path) -> int:
         except sqlite3.OperationalError:
             continue  # not made yet
     return rows
+
+
+def test_transfers_as_sagas_survive_the_same(tmp_path: Path) -> None:
+    options = ["--transfers", "300", "--kills", "2", "--seed", "5", "-o", "json"]
+    found = numbers(bank(tmp_path, "--pattern", "saga", *options))
+    assert found["requested"] == found["applied"] + found["refused"] == 300
+    assert found["kills"] == found["recovered"] == 2
+    assert all(kill["state"].startswith("saga") for kill in found["kill_details"])
+    assert found["moved"] == found["moved_minimum"]
+    assert found["violations"] == 0
+
+
+def test_the_report_is_one_file_that_fetches_nothing(tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    options = ["--transfers", "120", "--kills", "1", "--seed", "5", "--contrast"]
+    done = bank(tmp_path / "d", *options, "--report", str(report), "-o", "json")
+    found = numbers(done)
+    assert set(found["contrast"]) == {"concordant", "locks", "transactions", "ring"}
+    text = report.read_text("utf-8")
+    assert text.count("<svg") >= 4
+    for word in ("http:", "https:", "src=", "@import", "url("):
+        assert word not in text
+    for kill in found["kill_details"]:
+        assert kill["gid"] in text
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("pattern", ["2pc", "saga"])
+def test_servers_and_files_mixed(tmp_path: Path, pattern: str) -> None:
+    """PostgreSQL and SQLite shards, locks and the ring's row in PostgreSQL or Redis."""
+    fresh = postgres.server().fresh
+    coordination = fresh() if pattern == "saga" else redis_backend.REDIS.lock_url(tmp_path)
+    shards = [fresh(), f"sqlite://{tmp_path}/file.db", fresh()]
+    found = numbers(
+        bank(
+            tmp_path / "d",
+            *(part for url in shards for part in ("--shard", url)),
+            *("--add-shard", fresh(), "--coordination", coordination, "--pattern", pattern),
+            *("--transfers", "150", "--kills", "1", "--seed", "2", "-o", "json"),
+        )
+    )
+    assert found["requested"] == found["applied"] + found["refused"] == 150
+    assert found["kills"] == found["recovered"] == 1
+    assert found["moved"] == found["moved_minimum"] > 0
+    assert found["violations"] == 0
 
 
 def test_its_own_input_is_applied_exactly(tmp_path: Path) -> None:

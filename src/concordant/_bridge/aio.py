@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple, Unpack
@@ -21,6 +21,16 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 Value = TypeVar("Value")
 Given = TypeVarTuple("Given")
+
+
+class _Asked(asyncio.Future[list[Answer]]):
+    """The answers that a task waits for; while it is held, a cancellation waits for them too."""
+
+    held = False
+
+    def cancel(self, msg: Any = None) -> bool:
+        # Refused, the task remembers its cancellation and meets it when it wakes.
+        return False if self.held else super().cancel(msg)
 
 
 class Combiner(Generic[Item, Answer]):
@@ -39,7 +49,7 @@ class Combiner(Generic[Item, Answer]):
         self._apply = apply
         self._lanes = lanes
         self._batch_max = batch_max
-        self._pending: deque[tuple[Sequence[Item], asyncio.Future[list[Answer]]]] = deque()
+        self._pending: deque[tuple[Sequence[Item], _Asked[Answer]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._scheduled = False
         self._deferred: deque[Item] = deque()
@@ -55,18 +65,21 @@ class Combiner(Generic[Item, Answer]):
 
     async def submit(self, item: Item) -> Answer:
         """Return the answer to one item."""
-        return (await self.submit_many((item,)))[0]
+        return (await self._ask((item,)))[0]
 
     async def submit_many(self, items: Sequence[Item]) -> list[Answer]:
         """Return the answers to items that go in one batch, in order."""
+        return await self._ask(items)
+
+    def _ask(self, items: Sequence[Item]) -> _Asked[Answer]:
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[list[Answer]] = loop.create_future()
-        self._pending.append((items, future))
+        asked: _Asked[Answer] = _Asked(loop=loop)
+        self._pending.append((items, asked))
         if not self._scheduled and len(self._running) < self._lanes:
             # Not at once: what other tasks ask in this turn of the loop goes along.
             self._scheduled = True
             loop.call_soon(self._start)
-        return await future
+        return asked
 
     async def drain(self) -> None:
         """Wait until nothing is under way."""
@@ -87,8 +100,8 @@ class Combiner(Generic[Item, Answer]):
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._start)
 
-    def _take(self) -> list[tuple[Sequence[Item], asyncio.Future[list[Answer]]]]:
-        taken: list[tuple[Sequence[Item], asyncio.Future[list[Answer]]]] = []
+    def _take(self) -> list[tuple[Sequence[Item], _Asked[Answer]]]:
+        taken: list[tuple[Sequence[Item], _Asked[Answer]]] = []
         size = 0
         while self._pending and (not taken or size + len(self._pending[0][0]) <= self._batch_max):
             items, future = self._pending.popleft()
@@ -101,7 +114,7 @@ class Combiner(Generic[Item, Answer]):
         return max(0, min(len(self._deferred), self._batch_max - size))
 
     async def _carry(
-        self, asked: list[tuple[Sequence[Item], asyncio.Future[list[Answer]]]]
+        self, asked: list[tuple[Sequence[Item], _Asked[Answer]]]
     ) -> None:
         if not asked:
             return
@@ -220,6 +233,40 @@ async def settle(
         task.exception()  # retrieved: the cancellation goes first
         raise cancelled
     return task.result()
+
+
+class finish(Generic[Value]):
+    """Run an action to its end as `settle` does, in the caller's own task: `await finish(f, x)`.
+
+    Several times cheaper, but the action may await nothing except a combiner's answers.
+    """
+
+    def __init__(
+        self, action: Callable[[Unpack[Given]], Coroutine[Any, Any, Value]], *given: *Given
+    ) -> None:
+        self._running = action(*given)
+
+    def __await__(self) -> Generator[Any, None, Value]:
+        running = self._running
+        cancelled: asyncio.CancelledError | None = None
+        try:
+            while True:
+                asked = running.send(None)
+                asked.held = True
+                try:
+                    yield asked
+                except asyncio.CancelledError as error:
+                    cancelled = error
+        except StopIteration as end:
+            if cancelled is not None:
+                raise cancelled from None
+            return end.value  # type: ignore[no-any-return]
+        except Exception:
+            if cancelled is not None:
+                raise cancelled from None  # it goes first
+            raise
+        finally:
+            running.close()
 
 
 async def call(function: Callable[[], Value]) -> Value:

@@ -249,6 +249,9 @@ def settle(action: Callable[[Unpack[Given]], Value], *given: *Given) -> Value:
     return action(*given)
 
 
+finish = settle
+
+
 def call(function: Callable[[], Value]) -> Value:
     """Run a blocking function."""
     return function()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from concordant._bridge.aio import Combiner, settle
+from concordant._bridge.aio import Combiner, finish, settle
 from concordant.aio.attempt import Attempt, Wish, refusal, request
 from concordant.aio.lease import AsyncLease
 from concordant.clock import Clock
@@ -124,7 +124,7 @@ class AsyncAcquirer:
 
     async def release(self, leases: Sequence[AsyncLease]) -> None:
         """Give back in one round trip; raises the first trouble after doing all."""
-        await settle(self._release, [lease._holding for lease in leases])
+        await finish(self._release, [lease._holding for lease in leases])
 
     async def release_held(self) -> None:
         """Give back whatever this client holds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 from typing import Any, Final, Protocol
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from concordant.drivers.urls import file_path, mask, scheme_of
 from concordant.errors import UsageError
@@ -106,5 +106,10 @@ def redis_client(url: str) -> Redis:
     """Return a plain client of a Redis server."""
     import redis  # here, since a bank on SQLite alone needs no extra
 
-    client: Redis = redis.Redis.from_url(url, decode_responses=True)
+    # All parameters are our driver's own, but for the one that says whom to trust.
+    parts = urlsplit(url)
+    trust = [pair for pair in parse_qsl(parts.query) if pair[0] == "ca_file"]
+    query = urlencode([("ssl_ca_certs", path) for _, path in trust])
+    plain = urlunsplit(parts._replace(query=query))
+    client: Redis = redis.Redis.from_url(plain, decode_responses=True)
     return client

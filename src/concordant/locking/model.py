@@ -121,9 +121,13 @@ class Decision:
     hints: tuple[Hint, ...] = ()
 
 
+# A tuple, since a union is made anew each time that it is written down in an expression.
+_WITH_TTL = (Acquire, Confirm, Renew)
+
+
 def validate(operation: Operation) -> None:
     """Raise UsageError if the operation is malformed; called before anything is applied."""
-    if isinstance(operation, Acquire | Confirm | Renew) and not (
+    if isinstance(operation, _WITH_TTL) and not (
         limits.TTL_MIN_MS <= operation.ttl_ms <= limits.TTL_MAX_MS
     ):
         raise UsageError(
@@ -136,7 +140,7 @@ def validate(operation: Operation) -> None:
                 f"permits are 1 to the capacity, the capacity at most {limits.CAPACITY_MAX}: "
                 f"got {operation.permits} of {operation.capacity}"
             )
-        if len(operation.note.encode(errors="replace")) > limits.NOTE_BYTES_MAX:
+        if operation.note and len(operation.note.encode(errors="replace")) > limits.NOTE_BYTES_MAX:
             raise UsageError(f"a note has at most {limits.NOTE_BYTES_MAX} bytes")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from functools import lru_cache
 from typing import Final
 
 from concordant.errors import UsageError
@@ -18,10 +19,16 @@ def check_name(name: str) -> str:
     A name is kept whole on every backend, never folded or hashed: 1 to 512 bytes of UTF-8
     without control characters.
     """
+    if not isinstance(name, str):
+        raise UsageError(f"a lock's name is a str, not {type(name).__name__}")
+    return _checked(name)
+
+
+# The same names come again and again, several times for each acquisition.
+@lru_cache(maxsize=1024)
+def _checked(name: str) -> str:
     try:
         size = len(name.encode())
-    except AttributeError:
-        raise UsageError(f"a lock's name is a str, not {type(name).__name__}") from None
     except UnicodeEncodeError:
         raise UsageError("a lock's name must be valid Unicode (it has a lone surrogate)") from None
     if not 1 <= size <= NAME_BYTES_MAX:

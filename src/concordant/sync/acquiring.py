@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from concordant._bridge.sync import Combiner, settle
+from concordant._bridge.sync import Combiner, finish, settle
 from concordant.clock import Clock
 from concordant.errors import BackendUnavailable, ConcordantError, LockLost, OutcomeUnknown
 from concordant.locking.limits import BATCH_MAX
@@ -125,7 +125,7 @@ class Acquirer:
 
     def release(self, leases: Sequence[Lease]) -> None:
         """Give back in one round trip; raises the first trouble after doing all."""
-        settle(self._release, [lease._holding for lease in leases])
+        finish(self._release, [lease._holding for lease in leases])
 
     def release_held(self) -> None:
         """Give back whatever this client holds."""

@@ -244,7 +244,10 @@ class Coordinator:
         return self.recoverer.doubts()
 
     def purge(self, older_than_s: float = _KEEP_MS / 1000) -> int:
-        """Forget finished decisions of that age; a gid that is forgotten may be used again."""
+        """Forget finished decisions of that age, and return how many there were.
+
+        Another process may then use their gids again, and would do their work again.
+        """
         self.ownership.check_usable()
         purged = self.journal.ask(Purge(round(older_than_s * 1000)), Purged)
         return purged.count

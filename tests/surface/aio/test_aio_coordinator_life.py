@@ -11,7 +11,6 @@ import pytest
 
 from concordant import AsyncCoordinator, TransactionAborted, UsageError
 from concordant.drivers import registry
-from concordant.errors import BackendUnavailable
 from concordant.transactions.operations import (
     CloseOwner,
     Listing,
@@ -97,7 +96,7 @@ async def test_times_that_make_no_sense_are_refused(
 async def test_a_log_that_is_not_there_leaves_nothing_running(log_url: str, tmp_path: Path) -> None:
     before = set(threading.enumerate())
     coordinator = AsyncCoordinator(f"sqlite://{tmp_path}/no-such-folder/log.db")
-    with pytest.raises(BackendUnavailable, match="no-such-folder"):
+    with pytest.raises(UsageError, match="no-such-folder"):
         await coordinator.__aenter__()
     left = {thread.name for thread in set(threading.enumerate()) - before if thread.is_alive()}
     assert not {name for name in left if name.startswith("concordant")}
@@ -198,7 +197,8 @@ async def test_decisions_that_were_obeyed_are_marked_and_can_be_forgotten(
         assert await coordinator.purge() == 0
         assert await coordinator.purge(0) == 2
         assert await decisions(log_url) == {}
-        async with coordinator.transaction(*places.urls, gid="g-1") as connections:
+    async with coordinating(log_url) as another:
+        async with another.transaction(*places.urls, gid="g-1") as connections:
             await transfer(connections)
     assert places.balances() == places.moved(times=3)
     # Marked at the latest when it ends.

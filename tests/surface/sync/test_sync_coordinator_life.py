@@ -12,7 +12,6 @@ import pytest
 
 from concordant import Coordinator, TransactionAborted, UsageError
 from concordant.drivers import registry
-from concordant.errors import BackendUnavailable
 from concordant.transactions.operations import (
     CloseOwner,
     Listing,
@@ -96,7 +95,7 @@ def test_times_that_make_no_sense_are_refused(log_url: str, options: dict[str, f
 def test_a_log_that_is_not_there_leaves_nothing_running(log_url: str, tmp_path: Path) -> None:
     before = set(threading.enumerate())
     coordinator = Coordinator(f"sqlite://{tmp_path}/no-such-folder/log.db")
-    with pytest.raises(BackendUnavailable, match="no-such-folder"):
+    with pytest.raises(UsageError, match="no-such-folder"):
         coordinator.__enter__()
     left = {thread.name for thread in set(threading.enumerate()) - before if thread.is_alive()}
     assert not {name for name in left if name.startswith("concordant")}
@@ -193,7 +192,8 @@ def test_decisions_that_were_obeyed_are_marked_and_can_be_forgotten(
         assert coordinator.purge() == 0
         assert coordinator.purge(0) == 2
         assert decisions(log_url) == {}
-        with coordinator.transaction(*places.urls, gid="g-1") as connections:
+    with coordinating(log_url) as another:
+        with another.transaction(*places.urls, gid="g-1") as connections:
             transfer(connections)
     assert places.balances() == places.moved(times=3)
     # Marked at the latest when it ends.

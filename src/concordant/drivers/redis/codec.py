@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from json.encoder import encode_basestring as quoted
 from typing import Any, Final
 
 from concordant.locking.batch import refusal
@@ -39,10 +40,6 @@ from concordant.locking.operations import (
     WaiterView,
 )
 
-_ACQUIRE, _EXTEND, _RELEASE, _CANCEL, _INSPECT, _BREAK = range(1, 7)
-
-_to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
 # Notes may hold lone surrogates, which strict UTF-8 has no form for.
 _ENCODING: Final = ("utf-8", "surrogatepass")
 
@@ -59,15 +56,13 @@ class Request:
 def encode(batch: Sequence[Operation]) -> Request:
     """Return the batch as the script takes it; what is malformed is refused and left out."""
     indexes: dict[str, int] = {}
-    rows: list[list[Any]] = []
-    refusals: list[Refused | None] = []
-    for operation in batch:
-        refused = refusal(operation)
-        refusals.append(refused)
+    rows: list[str] = []
+    refusals = [refusal(operation) for operation in batch]
+    for operation, refused in zip(batch, refusals, strict=True):
         if refused is None:
-            index = indexes.setdefault(operation.name, len(indexes) + 1)
-            rows.append(_ROWS[type(operation)](operation, index))
-    return Request(list(indexes), _to_json(rows).encode(*_ENCODING), refusals)
+            key = indexes.setdefault(operation.name, len(indexes) + 1)
+            rows.append(_ROWS[type(operation)](operation, key))
+    return Request(list(indexes), f"[{','.join(rows)}]".encode(*_ENCODING), refusals)
 
 
 def decode(reply: bytes, batch: Sequence[Operation], request: Request) -> list[Result]:
@@ -88,23 +83,24 @@ def decode_hint(message: bytes) -> Hint | None:
         return None
 
 
-def _acquire(op: Acquire, key: int) -> list[Any]:
-    wait = 1 if op.wait else 0
-    return [_ACQUIRE, key, op.owner, op.ttl_ms, wait, op.permits, op.capacity, op.note]
+def _acquire(op: Acquire, key: int) -> str:
+    fields = f"{op.ttl_ms},{op.wait:d},{op.permits},{op.capacity}"
+    return f"[1,{key},{quoted(op.owner)},{fields},{quoted(op.note)}]"
 
 
-def _extend(op: Confirm | Renew, key: int) -> list[Any]:
-    return [_EXTEND, key, op.owner, op.fence, op.ttl_ms]
+def _extend(op: Confirm | Renew, key: int) -> str:
+    return f"[2,{key},{quoted(op.owner)},{op.fence},{op.ttl_ms}]"
 
 
-_ROWS: Final[dict[type, Callable[[Any, int], list[Any]]]] = {
+# By the code that stands first, `apply.lua` knows what to do.
+_ROWS: Final[dict[type, Callable[[Any, int], str]]] = {
     Acquire: _acquire,
     Confirm: _extend,
     Renew: _extend,
-    Release: lambda op, key: [_RELEASE, key, op.owner, op.fence],
-    Cancel: lambda op, key: [_CANCEL, key, op.owner, 1 if op.late else 0],
-    Inspect: lambda op, key: [_INSPECT, key],
-    Break: lambda op, key: [_BREAK, key, op.fence],
+    Release: lambda op, key: f"[3,{key},{quoted(op.owner)},{op.fence}]",
+    Cancel: lambda op, key: f"[4,{key},{quoted(op.owner)},{op.late:d}]",
+    Inspect: lambda op, key: f"[5,{key}]",
+    Break: lambda op, key: f"[6,{key},{op.fence}]",
 }
 
 
