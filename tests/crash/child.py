@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.crash.aio import actor as aio_actor
+from tests.crash.aio import saga_actor as aio_saga_actor
 from tests.crash.guarded import pay_guarded
 from tests.crash.job import Job, result_file
 from tests.crash.sync import actor as sync_actor
+from tests.crash.sync import saga_actor as sync_saga_actor
 
 
 def run(job: Job) -> None:
@@ -19,6 +21,9 @@ def run(job: Job) -> None:
     ended: dict[str, Any]
     if job.role == "guarded":
         ended = pay_guarded(job)
+    elif job.role in ("saga", "recover sagas"):
+        is_aio = job.world == "aio"
+        ended = asyncio.run(aio_saga_actor.act(job)) if is_aio else sync_saga_actor.act(job)
     elif job.world == "aio":
         ended = asyncio.run(aio_actor.act(job))
     else:

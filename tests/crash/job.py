@@ -22,7 +22,7 @@ class Fault:
     once the fault is released. `pause`: SIGSTOP. `hold`: wait until the fault is released.
     """
 
-    machine: Literal["body", "two-phase", "recovery"]
+    machine: Literal["body", "two-phase", "recovery", "saga", "step"]
     state: str
     command: str
     action: Action
@@ -45,9 +45,10 @@ class Job:
 
     The effects are written under the gid; `named` says whether the transaction has it, too.
     `recovers`: recover once more before the end, and only then wait for late requests.
+    `timeout_s` and `attempts_max` are a saga's.
     """
 
-    role: Literal["transfer", "recover", "purge", "guarded"]
+    role: Literal["transfer", "recover", "purge", "guarded", "saga", "recover sagas"]
     world: World
     folder: str
     log: str
@@ -59,6 +60,8 @@ class Job:
     faults: tuple[Fault, ...] = ()
     locks: str = ""
     recovers: bool = False
+    timeout_s: float | None = None
+    attempts_max: int = 8
 
     def write(self) -> Path:
         """Lay the job into its folder and return the file."""

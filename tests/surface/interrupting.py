@@ -19,19 +19,20 @@ import concordant
 
 _ROOT = Path(concordant.__file__).parent
 # What runs in the user's thread between the call and the store.
-_PARTS = tuple(str(_ROOT / part) for part in ("sync", "_bridge", "session"))
+PARTS = ("sync", "_bridge", "session")
 
-# Where the exit of a body begins, no code can catch an interruption: closing the client gives
-# the lock back.
-_BEYOND_REACH = {"__exit__"}
+# Where the exit of a body begins, no code of the library can catch an interruption: closing the
+# client gives the lock back.
+_BEYOND_REACH = {"_Bodies.__exit__", "Lease.release", "Leases.release"}
 
 
 class _Interruption:
     """A trace function that raises KeyboardInterrupt at the n-th place."""
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: int, parts: tuple[str, ...]) -> None:
         self.where = ""
         self._left = at
+        self._parts = tuple(str(_ROOT / part) for part in parts)
         # Frames that have called something written in Python since their last step.
         self._called: set[FrameType] = set()
 
@@ -41,9 +42,9 @@ class _Interruption:
         # one that is called through its class.
         if code.co_name != "__init__" and frame.f_back is not None:
             self._called.add(frame.f_back)
-        if not code.co_filename.startswith(_PARTS):
+        if not code.co_filename.startswith(self._parts):
             return None
-        if code.co_name not in _BEYOND_REACH:
+        if code.co_qualname not in _BEYOND_REACH:
             self._step(frame)
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
@@ -92,12 +93,12 @@ def _handler(code: CodeType, offset: int) -> int | None:
     return None
 
 
-def interrupted_at(at: int, call: Callable[[], object]) -> str:
+def interrupted_at(at: int, call: Callable[[], object], parts: tuple[str, ...] = PARTS) -> str:
     """Make the call, interrupted at its n-th place; return where, or "" if it has fewer.
 
-    Raises AssertionError if the interruption was swallowed.
+    Counts the places in these parts of the library. Raises AssertionError if the interruption was swallowed.
     """
-    interruption = _Interruption(at)
+    interruption = _Interruption(at, parts)
     before = sys.gettrace()
     sys.settrace(interruption)
     try:

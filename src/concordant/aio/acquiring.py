@@ -56,7 +56,12 @@ class AsyncAcquirer:
             self._session.forget(attempt.owner)
             return lease
         except BaseException as error:
-            await settle(self._withdraw, [(wish, attempt.owner)], attempt.stray)
+            pairs = [(wish, attempt.owner)]
+            try:
+                await settle(self._withdraw, pairs, attempt.stray)
+            except BaseException:
+                self._withdraw_later(pairs, attempt.stray)
+                raise
             if isinstance(error, OutcomeUnknown):
                 raise _unanswered(wish.name) from error
             raise
@@ -94,7 +99,11 @@ class AsyncAcquirer:
                 await settle(self._withdraw, beyond, late)
             return leases
         except BaseException as error:
-            await settle(self._withdraw, pairs, late)
+            try:
+                await settle(self._withdraw, pairs, late)
+            except BaseException:
+                self._withdraw_later(pairs, late)
+                raise
             if isinstance(error, OutcomeUnknown):
                 raise _unanswered(wishes[0].name) from error
             raise
@@ -105,16 +114,19 @@ class AsyncAcquirer:
         `late`: a request of theirs may still be on its way, hence the tombstone. All of them
         in one action, or a second cancellation could leave some out.
         """
+        for _, owner in pairs:
+            self._session.give_up(owner)
         cancels = [Cancel(wish.name, owner, late) for wish, owner in pairs]
         try:
-            for _, owner in pairs:
-                self._session.give_up(owner)
             await self._combiner.submit_many(cancels)
-        except BaseException as error:
-            for (wish, _), cancel in zip(pairs, cancels, strict=True):
-                self._session.cancel_later(cancel, wish.ttl_ms)
-            if not isinstance(error, ConcordantError):
-                raise
+        except ConcordantError:
+            self._withdraw_later(pairs, late)
+
+    def _withdraw_later(self, pairs: Sequence[tuple[Wish, str]], late: bool) -> None:
+        """Do the same in the background: the store fails, or Ctrl-C came a second time."""
+        for wish, owner in pairs:
+            self._session.give_up(owner)
+            self._session.cancel_later(Cancel(wish.name, owner, late), wish.ttl_ms)
 
     def abandon(self, leases: Sequence[AsyncLease]) -> None:
         """Give back in the background what is held still; never waits."""

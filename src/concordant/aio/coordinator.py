@@ -66,7 +66,7 @@ class AsyncCoordinator:
         self._by_url: dict[str, AsyncParticipant] = {}
         self._given: list[AsyncParticipant] = []
         # Not a set: of several threads `setdefault` lets exactly one win.
-        self._running: dict[str, object] = {}
+        self._running: dict[str, AsyncTransaction] = {}
         self._entered = False
         for each in participants:
             self._known(each)
@@ -152,27 +152,21 @@ class AsyncCoordinator:
         """Return the gids that this very object is working on now."""
         return frozenset(self._running)
 
-    async def _enter(self, gid: str, named: bool) -> None:
+    async def _enter(self, transaction: AsyncTransaction, named: bool) -> None:
         self.ownership.check_usable()
-        mine = object()
-        if self._running.setdefault(gid, mine) is not mine:
+        gid = transaction.gid
+        if self._running.setdefault(gid, transaction) is not transaction:
             raise UsageError(f"the gid {gid} is under way in this coordinator already")
-        if not named:
-            return
-        try:
-            decision = await self.journal.decision(gid)
-        except BaseException:
-            self._leave(gid)
-            raise
+        decision = await self.journal.decision(gid) if named else None
         if decision is not None:
-            self._leave(gid)
             raise AlreadyDecided(
                 f"the gid {gid} was decided before ({decision.outcome}); nothing was done again",
                 decision.outcome,
             )
 
-    def _leave(self, gid: str) -> None:
-        self._running.pop(gid, None)
+    def _leave(self, transaction: AsyncTransaction) -> None:
+        if self._running.get(transaction.gid) is transaction:
+            del self._running[transaction.gid]
 
     # --- sagas ----------------------------------------------------------------------------
 

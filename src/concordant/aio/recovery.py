@@ -68,6 +68,8 @@ class AsyncRecoverer:
     async def run_once(self) -> int:
         """Recover what can be recovered now and return how many branches that were."""
         count = 0
+        # What is done already, and only not marked yet, need not be looked at.
+        await self._coordinator.journal.flush()
         for found in await self.find():
             if found.verdict in ("commit", "abort", "undecided"):
                 count += await self._guarded(self._settle_branch, found)

@@ -92,8 +92,8 @@ class AsyncTransaction:
     async def __aenter__(self) -> tuple[Any, ...]:
         if self._epoch:
             raise UsageError("a transaction is entered once; ask the coordinator for another")
-        await self._coordinator._enter(self.gid, self._named)
         try:
+            await self._coordinator._enter(self, self._named)
             return await self._begin()
         except BaseException:
             await settle(self._give_up)
@@ -112,11 +112,11 @@ class AsyncTransaction:
         for index, position in enumerate(order):
             participant = self._participants[position]
             branch_id = BranchId(ownership.log_id, ownership.owner, self._epoch, index, self.gid)
-            branch = await participant.begin(branch_id)
-            by_position[position] = branch
-            self._branches.append(branch)
             self._places.append(participant)
             self._refs.append(BranchRef(str(branch_id), resources[position], participant.place))
+            # In one expression, so that no KeyboardInterrupt comes between the two.
+            self._branches.append(await participant.begin(branch_id))
+            by_position[position] = self._branches[-1]
         self._machine = TwoPhase.begun(len(self._branches))
         return tuple(by_position[i].connection for i in range(len(self._participants)))
 
@@ -126,10 +126,10 @@ class AsyncTransaction:
         try:
             done = BodyDone(recorded=self._named)
             await settle(self._drive, done if exc is None else BodyFailed())
+            self._coordinator._leave(self)
         except BaseException:
             await settle(self._give_up)
             raise
-        self._coordinator._leave(self.gid)
         failure = self._failure()
         if failure is None:
             return
@@ -287,7 +287,7 @@ class AsyncTransaction:
 
     async def _give_up(self) -> None:
         """Leave after an interruption: what is not prepared ends now, recovery does the rest."""
-        self._coordinator._leave(self.gid)
+        self._coordinator._leave(self)
         states = self._machine.branches or ("begun",) * len(self._branches)
         for branch, state in zip(self._branches, states, strict=True):
             if state == "begun":

@@ -67,7 +67,7 @@ class Coordinator:
         self._by_url: dict[str, Participant] = {}
         self._given: list[Participant] = []
         # Not a set: of several threads `setdefault` lets exactly one win.
-        self._running: dict[str, object] = {}
+        self._running: dict[str, Transaction] = {}
         self._entered = False
         for each in participants:
             self._known(each)
@@ -151,27 +151,21 @@ class Coordinator:
         """Return the gids that this very object is working on now."""
         return frozenset(self._running)
 
-    def _enter(self, gid: str, named: bool) -> None:
+    def _enter(self, transaction: Transaction, named: bool) -> None:
         self.ownership.check_usable()
-        mine = object()
-        if self._running.setdefault(gid, mine) is not mine:
+        gid = transaction.gid
+        if self._running.setdefault(gid, transaction) is not transaction:
             raise UsageError(f"the gid {gid} is under way in this coordinator already")
-        if not named:
-            return
-        try:
-            decision = self.journal.decision(gid)
-        except BaseException:
-            self._leave(gid)
-            raise
+        decision = self.journal.decision(gid) if named else None
         if decision is not None:
-            self._leave(gid)
             raise AlreadyDecided(
                 f"the gid {gid} was decided before ({decision.outcome}); nothing was done again",
                 decision.outcome,
             )
 
-    def _leave(self, gid: str) -> None:
-        self._running.pop(gid, None)
+    def _leave(self, transaction: Transaction) -> None:
+        if self._running.get(transaction.gid) is transaction:
+            del self._running[transaction.gid]
 
     # --- sagas ----------------------------------------------------------------------------
 

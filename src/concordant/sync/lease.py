@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from concordant.errors import ConcordantError
 from concordant.session.holding import Holding
 
 if TYPE_CHECKING:
@@ -68,7 +69,13 @@ class Lease:
         Raises LockLost if the lease was over before, OutcomeUnknown if no reply came: the
         release is then retried in the background, and the TTL ends it at the latest.
         """
-        self._acquirer.release([self])
+        try:
+            self._acquirer.release([self])
+        except ConcordantError:
+            raise
+        except BaseException:  # Ctrl-C: the caller is done with it all the same
+            self._acquirer.abandon([self])
+            raise
 
     def __repr__(self) -> str:
         state = "lost" if self.lost else "ended" if self._holding.ended else "held"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from concordant._bridge.sync import Scope, Trace, current, settle
+from concordant._bridge.sync import Scope, Trace, current
 from concordant.errors import ConcordantError, LockLost, OutcomeUnknown, UsageError
 from concordant.locking.limits import TTL_MAX_MS, TTL_MIN_MS
 from concordant.locking.names import check_name
@@ -50,7 +50,46 @@ class _Entered:
         self.depth = 1
 
 
-class Lock:
+class _Bodies:
+    """The `with` bodies that are under way through one lock object, by task."""
+
+    def __init__(self, acquirer: Acquirer) -> None:
+        self._acquirer = acquirer
+        self._entered: dict[int, _Entered] = {}
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: Trace
+    ) -> None:
+        entered: _Entered | None = None
+        try:
+            entered = self._leaving()
+            if entered.depth == 0:
+                leave(entered, self._acquirer, exc_type, exc)
+        except ConcordantError:
+            raise
+        except BaseException:
+            # Ctrl-C, wherever it struck: the body is over all the same.
+            entered = entered or self._leaving()
+            if entered.depth == 0:
+                self._acquirer.abandon(entered.leases)
+            raise
+
+    def _leaving(self) -> _Entered:
+        me = current()
+        if me not in self._entered:
+            if len(self._entered) != 1:
+                raise UsageError("leave a lock in the task that entered it, or use acquire()")
+            # Begun in one task and ended by another, as a generator of a test fixture is.
+            me = next(iter(self._entered))
+        # From here on nothing is called, so Ctrl-C finds either all of it done or nothing.
+        entered = self._entered[me]
+        entered.depth -= 1
+        if entered.depth == 0:
+            del self._entered[me]
+        return entered
+
+
+class Lock(_Bodies):
     """A mutual exclusion lock of a given name, shared by whoever uses the same store.
 
     `with lock as lease:` acquires, keeps the lease renewed and releases. If the lease
@@ -63,10 +102,9 @@ class Lock:
     """
 
     def __init__(self, wish: Wish, acquirer: Acquirer, reentrant: bool) -> None:
+        super().__init__(acquirer)
         self._wish = wish
-        self._acquirer = acquirer
         self._reentrant = reentrant
-        self._entered: dict[int, _Entered] = {}
 
     @property
     def name(self) -> str:
@@ -109,21 +147,11 @@ class Lock:
                 self._acquirer.abandon([lease])
             raise
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: Trace
-    ) -> None:
-        me = whose(self._entered)
-        entered = self._entered[me]
-        entered.depth -= 1
-        if entered.depth == 0:
-            del self._entered[me]
-            leave(entered, self._acquirer, exc_type, exc)
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} ttl_s={self._wish.ttl_ms / 1000}>"
 
 
-class Locks:
+class Locks(_Bodies):
     """Several locks at once, which never deadlock among themselves.
 
     They are taken in one canonical order (first all of them in a single round trip, and one
@@ -132,9 +160,8 @@ class Locks:
     """
 
     def __init__(self, wishes: Sequence[Wish], acquirer: Acquirer) -> None:
+        super().__init__(acquirer)
         self._wishes = sorted(wishes, key=lambda wish: wish.name)
-        self._acquirer = acquirer
-        self._entered: dict[int, _Entered] = {}
 
     def acquire(self, timeout_s: float | None = AS_GIVEN) -> Leases:
         """Acquire all and return their leases; see Lock.acquire for the errors."""
@@ -153,35 +180,35 @@ class Locks:
                 leases.append(self._acquirer.acquire(replace(wish, timeout_s=left_s)))
             return Leases(leases)
         except BaseException:
-            settle(give_back, leases, self._acquirer)
+            try:
+                give_back(leases, self._acquirer)
+            except BaseException:  # Ctrl-C, or cancelled, for a second time
+                self._acquirer.abandon(leases)
+                raise
             raise
 
     def __enter__(self) -> Leases:
         me = current()
         if me in self._entered:
             raise UsageError("these locks are held by this very task through this object")
-        parts: list[Lease] = []
+        leases: Leases | None = None
         try:
             leases = self.acquire()
-            parts += leases.values()
-            self._entered[me] = _Entered(parts, Scope([lease._holding for lease in parts]))
+            scope = Scope([lease._holding for lease in leases._in_order])
+            self._entered[me] = _Entered(leases._in_order, scope)
             return leases
         except BaseException:
-            self._entered.pop(me, None)
-            self._acquirer.abandon(parts)
+            if leases is not None:
+                self._entered.pop(me, None)
+                self._acquirer.abandon(leases._in_order)
             raise
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: Trace
-    ) -> None:
-        entered = self._entered.pop(whose(self._entered))
-        leave(entered, self._acquirer, exc_type, exc)
 
 
 class Leases(Mapping[str, Lease]):
     """The leases of several locks, by name."""
 
     def __init__(self, leases: Sequence[Lease]) -> None:
+        self._in_order = leases
         self._by_name = {lease.name: lease for lease in leases}
 
     def __getitem__(self, name: str) -> Lease:
@@ -195,14 +222,19 @@ class Leases(Mapping[str, Lease]):
 
     def check(self) -> None:
         """Raise LockLost unless every one of them surely holds now."""
-        for lease in self._by_name.values():
+        for lease in self._in_order:
             lease.check()
 
     def release(self) -> None:
         """Give all of them back, in one round trip; see Lease.release."""
-        leases = list(self._by_name.values())
-        if leases:
-            leases[0]._acquirer.release(leases)
+        acquirer = self._in_order[0]._acquirer
+        try:
+            acquirer.release(self._in_order)
+        except ConcordantError:
+            raise
+        except BaseException:  # Ctrl-C: the caller is done with them all the same
+            acquirer.abandon(self._in_order)
+            raise
 
 
 def give_back(leases: Sequence[Lease], acquirer: Acquirer) -> None:
@@ -211,17 +243,6 @@ def give_back(leases: Sequence[Lease], acquirer: Acquirer) -> None:
         acquirer.release(leases)
     except ConcordantError as error:
         _log.warning("giving back after a failure: %s", error)
-
-
-def whose(entered: Mapping[int, _Entered]) -> int:
-    """Return whose body it is that ends now."""
-    me = current()
-    if me not in entered and len(entered) == 1:
-        # What begins in one task may be ended by another, as a generator of a test fixture is.
-        return next(iter(entered))
-    if me not in entered:
-        raise UsageError("leave a lock in the task that entered it, or use acquire and release")
-    return me
 
 
 def leave(
@@ -241,9 +262,6 @@ def leave(
     except OutcomeUnknown as error:
         # The body ran under a valid lease, and the release is retried in the background.
         _log.warning("%s", error)
-    except BaseException:
-        acquirer.abandon(entered.leases)
-        raise
     if cause is not None:
         raise cause from exc
     if lost is not None and exc is None:

@@ -69,6 +69,8 @@ class Recoverer:
     def run_once(self) -> int:
         """Recover what can be recovered now and return how many branches that were."""
         count = 0
+        # What is done already, and only not marked yet, need not be looked at.
+        self._coordinator.journal.flush()
         for found in self.find():
             if found.verdict in ("commit", "abort", "undecided"):
                 count += self._guarded(self._settle_branch, found)

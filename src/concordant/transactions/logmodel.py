@@ -71,6 +71,34 @@ def only_reads(batch: Sequence[LogOperation]) -> bool:
     return all(isinstance(operation, Load | Query | OwnerStates) for operation in batch)
 
 
+def only_decides(batch: Sequence[LogOperation]) -> bool:
+    """Tell whether the batch is nothing but decisions and the ordinary ends of others.
+
+    That is what a log under load is asked, and drivers may do all of it in few statements: an
+    insert of each decision unless its gid has one, and a mark on each that is deciding. Each
+    gid occurs once, and nothing is malformed.
+    """
+    gids = [each.gid for each in batch if isinstance(each, Decide | Finish)]
+    return len(gids) == len(batch) == len(set(gids)) and all(
+        not malformed(each) and not (isinstance(each, Finish) and (each.heuristic or each.evidence))
+        for each in batch
+    )
+
+
+def decided_fresh(decide: Decide) -> Decision:
+    """Return the answer to a decision that this very request inserted."""
+    return Decision(
+        decide.gid,
+        decide.outcome,
+        decide.owner,
+        decide.epoch,
+        decide.branches,
+        "deciding",
+        0,
+        fresh=True,
+    )
+
+
 def perform(rows: LogRows, operation: LogOperation, moment: LogMoment) -> LogResult:
     """Do one operation and return its answer; a malformed one is Rejected and does nothing."""
     reason = malformed(operation)

@@ -32,7 +32,7 @@ one-phase    OnePhase                         committed, aborted or unknown
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Literal
 
 State = Literal[
@@ -220,8 +220,7 @@ class TwoPhase:
 
     def with_branch(self, index: int, state: BranchState) -> TwoPhase:
         """Return the machine with one branch in another state."""
-        branches = (*self.branches[:index], state, *self.branches[index + 1 :])
-        return replace(self, branches=branches)
+        return TwoPhase(self.state, (*self.branches[:index], state, *self.branches[index + 1 :]))
 
     def having(self, *states: BranchState) -> list[int]:
         """Return the indices of the branches in any of these states."""
@@ -272,7 +271,7 @@ def step(machine: TwoPhase, event: Event) -> Step:
 
 
 def _to(machine: TwoPhase, state: State, *commands: Command) -> Step:
-    return replace(machine, state=state), commands
+    return TwoPhase(state, machine.branches), commands
 
 
 def _prepare_or_commit(machine: TwoPhase, recorded: bool) -> Step:

@@ -147,22 +147,20 @@ async def test_a_late_branch_of_a_transaction_that_was_decided_is_rolled_back(
 
 async def test_foreign_branches_are_listed_and_never_touched(log_url: str, places: Places) -> None:
     async with coordinating(log_url, participants=places.urls) as coordinator:
-        other_log = str(BranchId("cother22", new_owner(), 1, 0, "g-1"))
-        participant = registry.async_participant(places.urls[0])
-        # Whatever names a stranger may use, and the name of another log's branch.
         foreign = [
-            await places.prepare(1, BranchId("cother22", new_owner(), 1, 1, "g-1"), 10),
+            # Of another log, and of somebody who is none of us.
             await places.prepare(0, BranchId("cother22", new_owner(), 1, 0, "g-1"), -10),
+            await places.prepare(1, BranchId("somebody", "else", 1, 0, "g-1"), 10),
         ]
-        assert other_log not in foreign
+        # A decision of this log for the same gid is none for them.
+        await tell(log_url, Decide("g-1", "abort", new_owner(), 1))
         assert await coordinator.recover() == 0
         doubts = await coordinator.doubts()
-        assert {doubt.branch: doubt.verdict for doubt in doubts} == dict.fromkeys(
-            foreign, "foreign"
-        )
-        assert all(doubt.age_s >= 0 and doubt.place for doubt in doubts)
-        assert sorted(await places.in_doubt()) == sorted(foreign)
-        await participant.aclose()
+        assert [(doubt.branch, doubt.verdict) for doubt in doubts] == [
+            (branch, "foreign") for branch in foreign
+        ]
+        assert all(doubt.age_s >= 0 and doubt.place and doubt.evidence for doubt in doubts)
+        assert await places.in_doubt() == foreign
 
 
 async def test_the_living_are_left_alone(log_url: str, places: Places) -> None:

@@ -9,8 +9,10 @@ import select
 from typing import Any, Final, NoReturn, TypeVar
 
 import psycopg
+from psycopg import generators
 from psycopg.abc import PQGen
-from psycopg.pq import ConnStatus
+from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq.abc import PGresult
 
 from concordant.errors import UsageError
 
@@ -34,6 +36,13 @@ def is_alive(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any])
         except psycopg.Error:
             return False
     return connection.pgconn.status == ConnStatus.OK
+
+
+def _checked(results: list[PGresult], encoding: str) -> list[PGresult]:
+    for result in results:
+        if result.status == ExecStatus.FATAL_ERROR:
+            raise psycopg.errors.error_from_result(result, encoding)
+    return results
 
 
 def _refuse(what: str) -> NoReturn:
@@ -65,6 +74,15 @@ class BoundConnection(psycopg.Connection[tuple[Any, ...]]):
             self.pgconn.finish()
             raise psycopg.OperationalError(f"no reply within {bound_s} s") from None
 
+    def simple(self, statements: str) -> list[PGresult]:
+        """Run statements without parameters in one message and return all results.
+
+        Below psycopg's cursors, whose comforts cost as much as the statements themselves.
+        """
+        self.pgconn.send_query(statements.encode())
+        results = self.wait(generators.execute(self.pgconn))
+        return _checked(results, self.info.encoding)
+
 
 class AsyncBoundConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
     """A connection that gives up when a reply does not come."""
@@ -91,6 +109,15 @@ class AsyncBoundConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
         except psycopg.errors._WaitTimeout:
             self.pgconn.finish()
             raise psycopg.OperationalError(f"no reply within {bound_s} s") from None
+
+    async def simple(self, statements: str) -> list[PGresult]:
+        """Run statements without parameters in one message and return all results.
+
+        Below psycopg's cursors, whose comforts cost as much as the statements themselves.
+        """
+        self.pgconn.send_query(statements.encode())
+        results = await self.wait(generators.execute(self.pgconn))
+        return _checked(results, self.info.encoding)
 
 
 class BranchConnection(BoundConnection):

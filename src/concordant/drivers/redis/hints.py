@@ -7,13 +7,13 @@ import select
 import socket
 import threading
 import time
-from typing import Any, Final
+from typing import Final
 
-from redis import connection as sync
 from redis.exceptions import RedisError
 
 from concordant.drivers.redis.codec import decode_hint
 from concordant.drivers.redis.errors import translate
+from concordant.drivers.redis.link import connection_for
 from concordant.drivers.redis.options import RedisOptions
 from concordant.errors import BackendUnavailable
 from concordant.locking.operations import Hint
@@ -34,10 +34,7 @@ class ChannelStream:
         self._heard_s = time.monotonic()
         self._pinged = False
         self._wake, self._waker = socket.socketpair()
-        kind = sync.SSLConnection if options.tls else sync.Connection
-        self._connection: Any = kind(
-            socket_timeout=options.reply_timeout_s, **options.connection_arguments()
-        )
+        self._connection = connection_for(options)
         try:
             self._connection.connect()
             channel = f"{options.prefix}hint:{client}"

@@ -46,15 +46,18 @@ def _whole(script: Script, command: Sequence[Argument]) -> list[Argument]:
     return ["EVAL", script.text, *command[2:]]
 
 
+def connection_for(options: RedisOptions) -> Any:
+    """Return a connection of redis-py for threads, not yet connected."""
+    kind = sync.SSLConnection if options.tls else sync.Connection
+    return kind(socket_timeout=options.reply_timeout_s, **options.connection_arguments())
+
+
 class Link:
     """One connection, used by one thread at a time; it connects at its first use."""
 
     def __init__(self, options: RedisOptions) -> None:
         self._options = options
-        kind = sync.SSLConnection if options.tls else sync.Connection
-        self._connection: Any = kind(
-            socket_timeout=options.reply_timeout_s, **options.connection_arguments()
-        )
+        self._connection = connection_for(options)
         self._connected = False
         self._used_s = 0.0
 

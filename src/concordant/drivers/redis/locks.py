@@ -6,7 +6,7 @@ import os
 import re
 import weakref
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from concordant.drivers.capabilities import Capabilities, Fencing
@@ -41,14 +41,14 @@ CAPABILITIES: Final = Capabilities(
 
 _SCAN_COUNT: Final = 1000
 
-AnyLink = TypeVar("AnyLink", Link, AsyncLink)
+AnyLink = TypeVar("AnyLink", bound=Link | AsyncLink)
 
 
 class _Idle(Generic[AnyLink]):
     """The links of one store that nobody uses now; as many are kept as there are lanes."""
 
-    def __init__(self, kind: type[AnyLink], options: RedisOptions) -> None:
-        self._kind = kind
+    def __init__(self, make: Callable[[RedisOptions], AnyLink], options: RedisOptions) -> None:
+        self._make = make
         self._options = options
         self._links: deque[AnyLink] = deque()
         self._pid = os.getpid()
@@ -68,7 +68,7 @@ class _Idle(Generic[AnyLink]):
         try:
             return self._links.pop()
         except IndexError:
-            return self._kind(self._options)
+            return self._make(self._options)
 
     def keep(self, link: AnyLink) -> bool:
         """Take a link back; False: it is one too many, and the caller has to close it."""

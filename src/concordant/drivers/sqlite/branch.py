@@ -12,8 +12,7 @@ import os
 import socket
 import sqlite3
 from collections.abc import Callable
-from itertools import count
-from typing import Final, Literal
+from typing import Final
 
 from concordant.clock import Clock
 from concordant.drivers.base import Vote
@@ -24,18 +23,17 @@ from concordant.errors import OutcomeUnknown, TransactionAborted, UsageError
 
 _log = logging.getLogger("concordant.transactions")
 
-_SAVEPOINT: Final = "concordant_work"
 _GONE: Final = "SQLite rolled it back after an error in it"
+_OVERTAKEN: Final = "another program wrote the file at the moment of the vote; retry"
 
 _HOST: Final = socket.gethostname()
-
-_commits = count()
 
 
 class SqliteBranch:
     """A branch on a session whose transaction has just begun.
 
-    `leave` gives the session back, and with it the turn to write that others wait for.
+    `leave` gives the session back, and with it the turn to write that others wait for. A
+    branch that is lost without its end, as by an interrupt, gives both up with its memory.
     """
 
     def __init__(
@@ -45,17 +43,20 @@ class SqliteBranch:
         session: Session,
         handle: BranchConnection,
         clock: Clock,
-        leave: Callable[[], None],
+        sweep: branches.Sweep,
+        leave: Callable[[SqliteBranch], None],
     ) -> None:
         self._name = name
         self._place = place
         self._session = session
         self._handle = handle
         self._clock = clock
+        self._sweep = sweep
         self._give_back = leave
-        self._state: Literal["open", "over"] = "open"
+        self._over = False
+        self._left = False
         session.policy.refused = ""
-        session.run(f"SAVEPOINT {_SAVEPOINT}")
+        self._version = session.data_version()
         session.run(capture.ARM)
         self._changes_before = session.raw.total_changes
         self._ticks_before = session.ticks()
@@ -67,8 +68,8 @@ class SqliteBranch:
         return self._handle
 
     def prepare(self) -> Vote:
-        self._end()
         try:
+            self._end()
             vote = self._vote()
         except (sqlite3.Error, redo.Unfit) as error:
             # Nothing was committed: COMMIT's own failure is no such error, see _commit.
@@ -78,16 +79,17 @@ class SqliteBranch:
         return vote
 
     def commit_one_phase(self) -> None:
-        self._end()
-        session = self._session
         try:
+            self._end()
+            session = self._session
             if not session.raw.in_transaction:
                 raise TransactionAborted(f"{self._name} at {self._place}: {_GONE}")
             now_us = self._clock.wall_us()
             try:
                 session.run(capture.DISARM)
                 session.run(branches.INSERT, (self._name, "committed", now_us, "one phase", None))
-                self._purge(now_us)
+                with session.trust() as raw:
+                    self._sweep.now_and_then(raw, now_us)
             except sqlite3.Error as error:
                 raise TransactionAborted(f"{self._name} at {self._place}: {error}") from error
             self._commit()
@@ -95,10 +97,9 @@ class SqliteBranch:
             self._leave()
 
     def abandon(self) -> None:
-        if self._state == "over":
-            return
         try:
-            self._end()
+            if not self._over:
+                self._end()
         except Exception as error:
             _log.warning("%s at %s: %s", self._name, self._place, error)
         finally:
@@ -106,19 +107,21 @@ class SqliteBranch:
 
     def forget(self) -> None:
         """Be over in a forked child, without touching the parent's connection."""
-        self._state = "over"
+        self._over = self._left = True
         self._handle.forget()
 
     def _leave(self) -> None:
-        self._give_back()
-        self._handle.dispose()
+        if not self._left:
+            self._left = True
+            self._give_back(self)
+            self._handle.dispose()
 
     # --- the vote -------------------------------------------------------------------------
 
     def _end(self) -> None:
-        if self._state == "over":
+        if self._over:
             raise UsageError(f"the branch {self._name} at {self._place} is over already")
-        self._state = "over"
+        self._over = True
         self._handle.detach()
 
     def _vote(self) -> Vote:
@@ -133,10 +136,22 @@ class SqliteBranch:
         with session.trust() as raw:
             changes = redo.collect(raw, touched.keys, session.catalog.tables)
         text = redo.encode(changes)
-        session.run(f"ROLLBACK TO {_SAVEPOINT}")
+        if not self._undo():
+            return Vote("refused", f"{self._place}: {_OVERTAKEN}")
         self._store(touched, changes, text)
         self._commit()
         return Vote("prepared")
+
+    def _undo(self) -> bool:
+        """Undo the work and go on in a new transaction; False if somebody came in between.
+
+        Not ROLLBACK TO a savepoint, which would leave every page that the work changed to be
+        written once more as it was. Who takes turns cannot come in between; other programs
+        can, and then the work may stand on what is no longer so.
+        """
+        self._session.run("ROLLBACK")
+        self._session.run("BEGIN IMMEDIATE")
+        return self._session.data_version() == self._version
 
     def _touched(self) -> capture.Touched:
         session = self._session
@@ -176,8 +191,3 @@ class SqliteBranch:
             raise OutcomeUnknown(
                 f"{self._place}: COMMIT of {self._name} failed ({error}); ask again by its name"
             ) from error
-
-    def _purge(self, now_us: int) -> None:
-        if next(_commits) % branches.PURGE_EVERY == 0:
-            with self._session.trust() as raw:
-                branches.purge(raw, now_us)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from collections.abc import Iterable
+from itertools import count
 from typing import Final
 
 from concordant.drivers.base import InDoubt
@@ -19,8 +20,8 @@ SCHEMA: Final = Schema(
     version=1,
     statements=(
         # `state` is prepared, committed, or aborted (a promise never to commit).
-        "CREATE TABLE IF NOT EXISTS concordant_branch(branch TEXT PRIMARY KEY,"
-        " state TEXT NOT NULL, created_us INTEGER NOT NULL, detail TEXT NOT NULL, redo TEXT)",
+        "CREATE TABLE IF NOT EXISTS concordant_branch(branch TEXT PRIMARY KEY, state TEXT NOT NULL,"
+        " created_us INTEGER NOT NULL, detail TEXT NOT NULL, redo TEXT) WITHOUT ROWID",
         *reservations.STATEMENTS,
         GUARD_SQL,
     ),
@@ -30,20 +31,12 @@ SCHEMA: Final = Schema(
 
 # A coordinator may ask again about a branch for as long as its decision is unfinished.
 EVIDENCE_KEPT_US: Final = 7 * 24 * 3600 * 1_000_000
-# Every so many commits so many rows are looked at: the table shrinks faster than it grows,
-# and no commit does much of that work.
+# Every so many commits so many rows are looked at: four for each that is added, so that a
+# round comes to its end, and no commit does much of that work.
 PURGE_EVERY: Final = 64
 PURGE_ROWS: Final = 256
 
 INSERT: Final = "INSERT INTO concordant_branch VALUES (?, ?, ?, ?, ?)"
-
-_PURGE: Final = """
-DELETE FROM concordant_branch WHERE rowid IN (
-    SELECT id FROM (
-        SELECT rowid AS id, state, created_us FROM concordant_branch ORDER BY rowid LIMIT ?
-    ) WHERE state <> 'prepared' AND created_us < ?
-)
-"""
 
 
 def find(connection: sqlite3.Connection, branch: str) -> tuple[str, str | None] | None:
@@ -75,7 +68,7 @@ def prepared(connection: sqlite3.Connection, now_us: int) -> list[InDoubt]:
     rows: Iterable[tuple[str, int, str]] = connection.execute(
         "SELECT branch, created_us, detail FROM concordant_branch"
         " WHERE branch IN (SELECT branch FROM concordant_reservation) AND state = 'prepared'"
-        " ORDER BY created_us, rowid"
+        " ORDER BY created_us, branch"
     )
     return [
         InDoubt(branch, max(0, now_us - created_us) / 1e6, detail)
@@ -83,6 +76,26 @@ def prepared(connection: sqlite3.Connection, now_us: int) -> list[InDoubt]:
     ]
 
 
-def purge(connection: sqlite3.Connection, now_us: int) -> None:
-    """Delete a few of the oldest rows whose evidence nobody can need any more."""
-    connection.execute(_PURGE, (PURGE_ROWS, now_us - EVIDENCE_KEPT_US))
+class Sweep:
+    """Deletes evidence that nobody can need any more, a few rows now and then.
+
+    It goes round the table in the order of the names, from where it last stopped.
+    """
+
+    def __init__(self) -> None:
+        self._commits = count()
+        self._after = ""
+
+    def now_and_then(self, connection: sqlite3.Connection, now_us: int) -> None:
+        """Look at some rows if it is time to, as part of the write under way."""
+        if next(self._commits) % PURGE_EVERY:
+            return
+        rows = connection.execute(
+            "SELECT branch, state <> 'prepared' AND created_us < ? FROM concordant_branch"
+            " WHERE branch > ? ORDER BY branch LIMIT ?",
+            (now_us - EVIDENCE_KEPT_US, self._after, PURGE_ROWS),
+        ).fetchall()
+        for branch, is_old in rows:
+            if is_old:
+                remove(connection, branch)
+        self._after = rows[-1][0] if len(rows) == PURGE_ROWS else ""

@@ -14,10 +14,16 @@ from concordant.drivers.sqlite.database import Database, Schema
 from concordant.drivers.sqlite.logtables import LOG_TABLES, SqliteRows
 from concordant.drivers.sqlite.options import SqliteOptions
 from concordant.transactions.logcheck import check_size
-from concordant.transactions.logmodel import only_reads, perform
+from concordant.transactions.logmodel import decided_fresh, only_decides, only_reads, perform
 from concordant.transactions.logrows import LogMoment
 from concordant.transactions.names import new_log_id
-from concordant.transactions.operations import LogOperation, LogResult
+from concordant.transactions.operations import (
+    Decide,
+    Finish,
+    Finished,
+    LogOperation,
+    LogResult,
+)
 
 CAPABILITIES: Final = Capabilities(
     backend="sqlite",
@@ -51,6 +57,8 @@ class SqliteTransactionLog:
 
     def apply(self, batch: Sequence[LogOperation]) -> list[LogResult]:
         check_size(batch)
+        if batch and only_decides(batch):
+            return self._database.write(partial(self._decide, batch))
         access = self._database.read if only_reads(batch) else self._database.write
         return access(partial(self._perform, batch))
 
@@ -63,3 +71,22 @@ class SqliteTransactionLog:
         moment = LogMoment(self._clock.local_ns() // 1000, self._clock.wall_us())
         rows = SqliteRows(connection, self._boot())
         return [perform(rows, operation, moment) for operation in batch]
+
+    def _decide(
+        self, batch: Sequence[LogOperation], connection: sqlite3.Connection
+    ) -> list[LogResult]:
+        """Do a batch of decisions in two statements: each one lets other threads in between."""
+        wall_us = self._clock.wall_us()
+        decides = [each for each in batch if isinstance(each, Decide)]
+        rows = SqliteRows(connection, self._boot())
+        fresh = rows.insert_decisions(decides, wall_us)
+        rows.finish_decisions([each.gid for each in batch if isinstance(each, Finish)], wall_us)
+        moment = LogMoment(self._clock.local_ns() // 1000, wall_us)
+        return [
+            decided_fresh(each)
+            if isinstance(each, Decide) and each.gid in fresh
+            else perform(rows, each, moment)
+            if isinstance(each, Decide)
+            else Finished()
+            for each in batch
+        ]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from concordant.drivers.sqlite.database import get_meta
 from concordant.errors import BackendUnavailable
 from concordant.transactions.logrows import DecisionRow, OwnerRow, RecordRow
-from concordant.transactions.operations import BranchRef, as_json
+from concordant.transactions.operations import BranchRef, Decide, as_json
 
 # Columns stand in the order of the row classes; `boot` says from which boot a time counts.
 LOG_TABLES: Final = (
@@ -63,6 +63,24 @@ _PURGE_OWNERS: Final = """
 """
 
 
+# `true` keeps the parser from taking ON for the beginning of a join.
+_INSERT: Final = """
+    INSERT INTO decisions
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
+           'deciding', '', ?, ?
+    FROM json_each(?) WHERE true
+    ON CONFLICT (gid) DO NOTHING RETURNING gid
+"""
+_FINISH: Final = """
+    UPDATE decisions SET state = 'finished', changed_at_us = ?
+    WHERE gid IN (SELECT value FROM json_each(?)) AND state = 'deciding'
+"""
+
+
+def _refs_text(refs: Sequence[BranchRef]) -> str:
+    return json.dumps([as_json(ref) for ref in refs])
+
+
 class SqliteRows:
     """The rows as one transaction sees them; see LogRows for the contracts."""
 
@@ -103,13 +121,30 @@ class SqliteRows:
                 row.outcome,
                 row.owner,
                 row.epoch,
-                json.dumps([as_json(ref) for ref in row.branches]),
+                _refs_text(row.branches),
                 row.state,
                 row.evidence,
                 row.created_at_us,
                 row.changed_at_us,
             ),
         )
+
+    def insert_decisions(self, decides: Sequence[Decide], wall_us: int) -> set[str]:
+        """Insert each decision unless its gid has one; return the gids that had none."""
+        if not decides:
+            return set()
+        text = json.dumps(
+            [
+                [each.gid, each.outcome, each.owner, each.epoch, _refs_text(each.branches)]
+                for each in decides
+            ]
+        )
+        return {row[0] for row in self._connection.execute(_INSERT, (wall_us, wall_us, text))}
+
+    def finish_decisions(self, gids: Sequence[str], wall_us: int) -> None:
+        """Mark decisions as obeyed, but for those that are heuristic."""
+        if gids:
+            self._connection.execute(_FINISH, (wall_us, json.dumps(gids)))
 
     def record(self, gid: str) -> RecordRow | None:
         row = self._one("SELECT * FROM records WHERE gid = ?", gid)

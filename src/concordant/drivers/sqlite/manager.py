@@ -16,7 +16,7 @@ import os
 import sqlite3
 import threading
 import weakref
-from itertools import count
+from functools import partial
 from typing import Final
 
 from concordant.clock import SYSTEM_CLOCK, Clock
@@ -77,10 +77,11 @@ class SqliteParticipant:
         self._turns = Turns(options.path, options.wait_s)
         self._mutex = threading.Lock()
         self._idle: list[Session] = []
-        self._open: dict[SqliteBranch, Session] = {}
+        # Weak: a branch that is lost to an interrupt must not live on here.
+        self._open: weakref.WeakKeyDictionary[SqliteBranch, Session] = weakref.WeakKeyDictionary()
         self._resource = ""
         self._catalog: Catalog | None = None
-        self._commits = count()
+        self._sweep = branches.Sweep()
         self._closed = False
         _live.add(self)
 
@@ -156,7 +157,8 @@ class SqliteParticipant:
             leak(session.raw)
         for branch in self._open:
             branch.forget()
-        self._idle, self._open = [], {}
+        self._idle = []
+        self._open.clear()
         self._closed = True
 
     # --- sessions -------------------------------------------------------------------------
@@ -191,13 +193,14 @@ class SqliteParticipant:
             session,
             handle,
             self._clock,
-            lambda: self._leave(branch, session, turn),
+            self._sweep,
+            partial(self._leave, session, turn),
         )
         with self._mutex:
             self._open[branch] = session
         return branch
 
-    def _leave(self, branch: SqliteBranch, session: Session, turn: WriterQueue) -> None:
+    def _leave(self, session: Session, turn: WriterQueue, branch: SqliteBranch) -> None:
         """End the transaction, if it has not ended, and give back what the branch held."""
         try:
             keep = session.end()
@@ -232,8 +235,7 @@ class SqliteParticipant:
         self._apply(connection, branch, changes)
         now_us = self._clock.wall_us()
         branches.mark_committed(connection, branch, now_us)
-        if next(self._commits) % branches.PURGE_EVERY == 0:
-            branches.purge(connection, now_us)
+        self._sweep.now_and_then(connection, now_us)
         return "done"
 
     def _apply(

@@ -91,6 +91,10 @@ class Session:
         version = self.run("PRAGMA main.schema_version").fetchone()[0]
         return bool(version == self.catalog.version)
 
+    def data_version(self) -> int:
+        """Return the number that changes when another connection has changed the file."""
+        return int(self.run("PRAGMA main.data_version").fetchone()[0])
+
     def end(self) -> bool:
         """Roll back what is under way; tell whether another branch may have this session."""
         try:

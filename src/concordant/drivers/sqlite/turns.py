@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 
 from concordant.drivers.sqlite.writers import WriterQueue
 from concordant.errors import BackendUnavailable, UsageError
@@ -21,7 +22,8 @@ class Turns:
         self._wait_s = wait_s
         self._mutex = threading.Lock()
         self._idle: list[WriterQueue] = []
-        self._all: list[WriterQueue] = []
+        # Weak: a turn that is lost to an interrupt ends with its last reference.
+        self._all: weakref.WeakSet[WriterQueue] = weakref.WeakSet()
         self._closed = False
 
     def take(self) -> WriterQueue:
@@ -63,7 +65,7 @@ class Turns:
 
     def forget(self) -> None:
         """Let go in a forked child, where the parent's turns must not live on."""
-        for queue in self._all:
+        for queue in list(self._all):
             queue.forget()
 
     def _queue(self) -> WriterQueue:
@@ -74,5 +76,5 @@ class Turns:
                 return self._idle.pop()
             # Two names of one file must lead to one queue.
             queue = WriterQueue(os.path.realpath(self._path) + ".lock")
-            self._all.append(queue)
+            self._all.add(queue)
             return queue

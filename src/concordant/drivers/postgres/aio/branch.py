@@ -59,7 +59,7 @@ class AsyncPostgresBranch:
             wrote = await self._end_with(f"PREPARE TRANSACTION '{self._branch}'")
             if not wrote:
                 # Nothing was changed: leave before the decision.
-                await self._connection.execute(f"COMMIT PREPARED '{self._branch}'")
+                await self._connection.simple(f"COMMIT PREPARED '{self._branch}'")
         except psycopg.Error as error:
             if is_lost(error):
                 await self._drop()
@@ -97,7 +97,7 @@ class AsyncPostgresBranch:
             return
         try:
             if self._connection.info.transaction_status != TransactionStatus.IDLE:
-                await self._connection.execute("ROLLBACK")
+                await self._connection.simple("ROLLBACK")
         except psycopg.Error:
             # The server rolls back by itself once the connection is gone.
             await self._drop()
@@ -121,17 +121,15 @@ class AsyncPostgresBranch:
         Only the tag says how it ended: PREPARE TRANSACTION and COMMIT in a failed transaction
         answer ROLLBACK, and no error.
         """
-        cursor = await self._connection.execute(
+        results = await self._connection.simple(
             f"EXECUTE concordant_evidence('{self._branch}'); {ending}"
         )
-        wrote = cursor.rowcount == 1
-        while cursor.nextset():
-            pass
-        if cursor.statusmessage is None or not ending.startswith(cursor.statusmessage):
+        tag = (results[-1].command_status or b"").decode()
+        if not ending.startswith(tag):
             raise psycopg.errors.InFailedSqlTransaction(
-                f"{ending.split(' ')[0]} was answered by {cursor.statusmessage}"
+                f"{ending.split(' ')[0]} was answered by {tag}"
             )
-        return wrote
+        return results[0].command_tuples == 1
 
     def _why(self, error: psycopg.Error) -> str:
         if isinstance(error, psycopg.errors.NotNullViolation) and "concordant" in str(error):

@@ -79,9 +79,9 @@ class AsyncPostgresParticipant:
         try:
             if not connection.evidence_prepared:
                 lock_ms = round(self._options.lock_timeout_s * 1000)
-                await connection.execute(f"SET lock_timeout = {lock_ms}; {EVIDENCE}")
+                await connection.simple(f"SET lock_timeout = {lock_ms}; {EVIDENCE}")
                 connection.evidence_prepared = True
-            await connection.execute(f"BEGIN; SET LOCAL concordant.branch = '{branch}'")
+            await connection.simple(f"BEGIN; SET LOCAL concordant.branch = '{branch}'")
         except psycopg.Error as error:
             await self._pool.drop(connection)
             raise translate(error, self.place, sent=False) from error
@@ -95,7 +95,7 @@ class AsyncPostgresParticipant:
         ending = "COMMIT" if commit else "ROLLBACK"
         connection = await self._pool.take()
         try:
-            await connection.execute(f"{ending} PREPARED {_literal(branch)}")
+            await connection.simple(f"{ending} PREPARED {_literal(branch)}")
         except psycopg.errors.UndefinedObject:
             return await self._look_for(connection, branch)
         except psycopg.errors.ObjectNotInPrerequisiteState as error:

@@ -60,7 +60,7 @@ class PostgresBranch:
             wrote = self._end_with(f"PREPARE TRANSACTION '{self._branch}'")
             if not wrote:
                 # Nothing was changed: leave before the decision.
-                self._connection.execute(f"COMMIT PREPARED '{self._branch}'")
+                self._connection.simple(f"COMMIT PREPARED '{self._branch}'")
         except psycopg.Error as error:
             if is_lost(error):
                 self._drop()
@@ -98,7 +98,7 @@ class PostgresBranch:
             return
         try:
             if self._connection.info.transaction_status != TransactionStatus.IDLE:
-                self._connection.execute("ROLLBACK")
+                self._connection.simple("ROLLBACK")
         except psycopg.Error:
             # The server rolls back by itself once the connection is gone.
             self._drop()
@@ -122,17 +122,15 @@ class PostgresBranch:
         Only the tag says how it ended: PREPARE TRANSACTION and COMMIT in a failed transaction
         answer ROLLBACK, and no error.
         """
-        cursor = self._connection.execute(
+        results = self._connection.simple(
             f"EXECUTE concordant_evidence('{self._branch}'); {ending}"
         )
-        wrote = cursor.rowcount == 1
-        while cursor.nextset():
-            pass
-        if cursor.statusmessage is None or not ending.startswith(cursor.statusmessage):
+        tag = (results[-1].command_status or b"").decode()
+        if not ending.startswith(tag):
             raise psycopg.errors.InFailedSqlTransaction(
-                f"{ending.split(' ')[0]} was answered by {cursor.statusmessage}"
+                f"{ending.split(' ')[0]} was answered by {tag}"
             )
-        return wrote
+        return results[0].command_tuples == 1
 
     def _why(self, error: psycopg.Error) -> str:
         if isinstance(error, psycopg.errors.NotNullViolation) and "concordant" in str(error):

@@ -18,7 +18,7 @@ from concordant.drivers.postgres.snapshot import Snapshot, refs_text, segments
 from concordant.drivers.postgres.sync.pool import Pool
 from concordant.errors import BackendUnavailable
 from concordant.transactions.logcheck import check_size, malformed
-from concordant.transactions.logmodel import perform
+from concordant.transactions.logmodel import decided_fresh, only_decides, perform
 from concordant.transactions.logrows import LogMoment
 from concordant.transactions.names import new_log_id
 from concordant.transactions.operations import (
@@ -75,7 +75,7 @@ class PostgresLog:
         if not batch:
             self._pool.run("SELECT 1")
             return []
-        if _is_hot(batch):
+        if only_decides(batch):
             return self._decide(batch)
         results: list[LogResult] = []
         for part in segments(batch):
@@ -122,7 +122,7 @@ class PostgresLog:
         results: list[LogResult] = []
         for each in batch:
             if isinstance(each, Decide):
-                results.append(standing.get(each.gid) or _fresh(each))
+                results.append(standing.get(each.gid) or decided_fresh(each))
             else:
                 results.append(Finished())
         return results
@@ -173,25 +173,3 @@ class PostgresLog:
         if stale:
             return None
         return [Purged(sum(counts[:2]))] if snapshot.purges else results
-
-
-def _is_hot(batch: Sequence[LogOperation]) -> bool:
-    """Tell whether the batch is nothing but new decisions and ordinary ends of others."""
-    gids = [each.gid for each in batch if isinstance(each, Decide | Finish)]
-    return len(gids) == len(batch) == len(set(gids)) and all(
-        not malformed(each) and not (isinstance(each, Finish) and (each.heuristic or each.evidence))
-        for each in batch
-    )
-
-
-def _fresh(decide: Decide) -> Decision:
-    return Decision(
-        decide.gid,
-        decide.outcome,
-        decide.owner,
-        decide.epoch,
-        decide.branches,
-        "deciding",
-        0,
-        fresh=True,
-    )

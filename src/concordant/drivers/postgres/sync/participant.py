@@ -80,9 +80,9 @@ class PostgresParticipant:
         try:
             if not connection.evidence_prepared:
                 lock_ms = round(self._options.lock_timeout_s * 1000)
-                connection.execute(f"SET lock_timeout = {lock_ms}; {EVIDENCE}")
+                connection.simple(f"SET lock_timeout = {lock_ms}; {EVIDENCE}")
                 connection.evidence_prepared = True
-            connection.execute(f"BEGIN; SET LOCAL concordant.branch = '{branch}'")
+            connection.simple(f"BEGIN; SET LOCAL concordant.branch = '{branch}'")
         except psycopg.Error as error:
             self._pool.drop(connection)
             raise translate(error, self.place, sent=False) from error
@@ -96,7 +96,7 @@ class PostgresParticipant:
         ending = "COMMIT" if commit else "ROLLBACK"
         connection = self._pool.take()
         try:
-            connection.execute(f"{ending} PREPARED {_literal(branch)}")
+            connection.simple(f"{ending} PREPARED {_literal(branch)}")
         except psycopg.errors.UndefinedObject:
             return self._look_for(connection, branch)
         except psycopg.errors.ObjectNotInPrerequisiteState as error:

@@ -1,0 +1,179 @@
+"""The script on a real server against the pure model: the same steps, to the microsecond.
+
+Only its clock is replaced: a copy of the script reads the time from a key that the test sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import count
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis import Redis
+
+from concordant.drivers.redis.codec import decode_hint
+from concordant.drivers.redis.locks import RedisLockStore
+from concordant.drivers.redis.options import RedisOptions
+from concordant.drivers.redis.script import applying, lua
+from concordant.locking import limits
+from concordant.locking.batch import refusal, run
+from concordant.locking.model import LockRecord, Moment
+from concordant.locking.operations import (
+    Acquire,
+    Break,
+    Cancel,
+    Confirm,
+    Hint,
+    Inspect,
+    Operation,
+    Release,
+    Renew,
+)
+from tests.provision.redis import server
+
+pytestmark = pytest.mark.server
+
+CLIENTS = ("aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb", "cccccccccccccccc")
+OWNERS = [f"{client}.{number}" for client in CLIENTS for number in range(3)]
+NAMES = ("a", "b {x} %")
+NOTES = ("", 'n\xf6te "\\\n\x00\ud800')
+TTLS_MS = (limits.TTL_MIN_MS - 1, limits.TTL_MIN_MS, 1000, 60_000)
+# Steps of time that land before, on and after every bound of the model, and one backwards.
+STEPS_US = (0, 1, 999, 1000, 50_000, 1_000_000, 1_999_999, 2_000_000, 30_000_000, 60_000_000, -7)
+WALL_US = 1_700_000_000_000_000
+
+_CLOCK = "call('TIME')"
+_prefixes = count()
+
+names = st.sampled_from(NAMES)
+owners = st.sampled_from(OWNERS)
+ttls = st.sampled_from(TTLS_MS)
+# Which of the fences given so far, counted from the last one; -1 is one never given.
+which = st.integers(-1, 3)
+
+asked = st.one_of(
+    st.tuples(
+        st.just(Acquire),
+        names,
+        owners,
+        ttls,
+        st.booleans(),
+        st.integers(1, 2),
+        st.sampled_from([1, 2, 2, 3]),
+        st.sampled_from(NOTES),
+    ),
+    st.tuples(st.sampled_from([Confirm, Renew]), names, owners, which, ttls),
+    st.tuples(st.just(Release), names, owners, which),
+    st.tuples(st.just(Cancel), names, owners, st.booleans()),
+    st.tuples(st.just(Inspect), names),
+    st.tuples(st.just(Break), names, st.integers(-2, 3)),
+)
+histories = st.lists(
+    st.tuples(st.sampled_from(STEPS_US), st.lists(asked, min_size=1, max_size=6)),
+    min_size=1,
+    max_size=14,
+)
+
+
+class Twins:
+    """The same lock store twice: on the server by the script, and in memory by the model."""
+
+    def __init__(self, plain: Redis, store: RedisLockStore, prefix: str) -> None:
+        self.records: dict[str, LockRecord] = {}
+        self.now_us = WALL_US
+        self._plain = plain
+        self._store = store
+        self._clock = f"{prefix}now"
+        self._told = plain.pubsub(ignore_subscribe_messages=True)
+        self._told.psubscribe(f"{prefix}hint:*")
+        self._told.get_message(timeout=5)
+
+    def ask(self, step_us: int, batch: list[Operation]) -> None:
+        """Apply a batch to both, and compare all that can be seen of it."""
+        self.now_us += step_us
+        self._plain.set(self._clock, self.now_us)
+        moment = Moment(self.now_us, self.now_us)
+        refusals = [refusal(operation) for operation in batch]
+        expected, hints = run(self.records, batch, refusals, moment)
+        assert self._store.apply(batch) == expected
+        assert self._hints(len(hints)) == hints
+        looks: list[Operation] = [Inspect(name) for name in NAMES]
+        expected, _ = run(self.records, looks, [None] * len(looks), moment)
+        assert self._store.apply(looks) == expected
+
+    def fence(self, name: str, back: int) -> int:
+        """Return a fence that was given not long ago, or one that never was."""
+        record = self.records.get(name, LockRecord())
+        fences = sorted((holder.fence for holder in record.holders), reverse=True)
+        return fences[back] if 0 <= back < len(fences) else record.fence + 1
+
+    def _hints(self, number: int) -> list[Hint]:
+        hints: list[Hint | None] = []
+        # What the script published has reached the server's output before its reply has; one
+        # more look finds what should not have been published.
+        while message := self._told.get_message(timeout=5 if len(hints) < number else 0):
+            hints.append(decode_hint(message["data"]))
+        return [hint for hint in hints if hint]
+
+    def close(self) -> None:
+        self._told.close()
+        self._store.close()
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[Redis]:
+    with closing(server().plain()) as client:
+        yield client
+
+
+def twins(plain: Redis) -> Twins:
+    prefix = f"model-{next(_prefixes)}:"
+    options = RedisOptions.parse(server().url(prefix))
+    text = lua("apply.lua")
+    assert text.count(_CLOCK) == 1
+    # The key holds microseconds, and the script adds up seconds and microseconds.
+    clock = "{0, call('GET', ARGV[2] .. 'now')}"
+    return Twins(plain, RedisLockStore(options, applying(text.replace(_CLOCK, clock))), prefix)
+
+
+def operation(pair: Twins, kind: type, name: str, *fields: object) -> Operation:
+    """Return the operation, with a real fence in the place of a number that chooses one."""
+    values = list(fields)
+    if kind in (Confirm, Renew, Release):
+        values[1] = pair.fence(name, values[1])
+    elif kind is Break:
+        values[0] = 0 if values[0] == -2 else pair.fence(name, values[0])
+    return kind(name, *values)
+
+
+@settings(
+    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+@given(history=histories)
+def test_the_script_does_what_the_model_does(plain: Redis, history: list) -> None:
+    with closing(twins(plain)) as pair:
+        for step_us, wishes in history:
+            pair.ask(step_us, [operation(pair, *wish) for wish in wishes])
+
+
+def test_the_oldest_tombstones_give_way_as_in_the_model(plain: Redis) -> None:
+    number = limits.TOMBSTONES_MAX + 3
+    late: list[Operation] = [Cancel("a", f"{CLIENTS[0]}.{i}", late=True) for i in range(number)]
+    with closing(twins(plain)) as pair:
+        pair.ask(1, late[: limits.BATCH_MAX])
+        pair.ask(1, late[limits.BATCH_MAX :])
+        for back in range(5):
+            pair.ask(1, [Acquire("a", f"{CLIENTS[0]}.{back}", 1000)])
+
+
+def test_long_queues_drain_as_in_the_model(plain: Redis) -> None:
+    waiting = [Acquire("a", f"{CLIENTS[i % 3]}.{i}", 60_000, wait=True) for i in range(100)]
+    with closing(twins(plain)) as pair:
+        pair.ask(1, list(waiting))
+        for _ in waiting:
+            (holder,) = pair.records["a"].holders
+            pair.ask(1000, [Release("a", holder.owner, holder.fence)])
+        assert pair.records["a"].idle

@@ -1,0 +1,104 @@
+"""A transaction cancelled at every await there is: all or nothing, and nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+
+from concordant import AsyncCoordinator
+from concordant.drivers import registry
+from tests.provision.memory import MEMORY
+from tests.surface.aio.moving import coordinating
+from tests.surface.aio.paying import BEFORE, Places, add, transfer
+from tests.surface.stepping import WHENS, When, cancelled_at
+
+STEPS_MAX = 300
+
+pytestmark = pytest.mark.parametrize("log_backend", [pytest.param(MEMORY, id="memory")])
+
+
+async def is_settled(coordinator: AsyncCoordinator, places: Places, times: int) -> int:
+    """See that recovery leaves nothing, and return how many transfers there were by now."""
+    await coordinator.recover()
+    assert await places.in_doubt() == []
+    assert await coordinator.doubts() == []
+    now = 0 if places.balances() == places.moved(times) else 1
+    assert places.balances() == places.moved(times + now)
+    # Nobody keeps a database for himself.
+    async with asyncio.timeout(5), coordinator.transaction(*places.urls) as connections:
+        for connection in connections:
+            await add(connection, "eve", 0)
+    return times + now
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("when", WHENS)
+async def test_a_transaction(log_url: str, tmp_path: Path, when: When, named: bool) -> None:
+    places = Places(tmp_path)
+    async with coordinating(log_url, participants=places.urls) as coordinator:
+        times = 0
+        for at in range(1, STEPS_MAX):
+            gid = f"g-{at}" if named else None
+
+            async def pay(gid: str | None = gid) -> None:
+                async with coordinator.transaction(*places.urls, gid=gid) as connections:
+                    await transfer(connections)
+
+            task, was_struck = await cancelled_at(at, when, pay)
+            assert coordinator.all_running() == frozenset()
+            times = await is_settled(coordinator, places, times)
+            if not was_struck:
+                assert not task.cancelled()
+                break
+            assert task.cancelled() or task.cancelling()
+        assert 8 <= at < STEPS_MAX
+        assert 0 < times < at
+
+
+@pytest.mark.parametrize("when", WHENS)
+async def test_one_place_alone(log_url: str, tmp_path: Path, when: When) -> None:
+    places = Places(tmp_path)
+    async with coordinating(log_url, participants=places.urls) as coordinator:
+
+        async def pay() -> None:
+            async with coordinator.transaction(places.urls[0]) as (connection,):
+                await add(connection, "ada", -1)
+                await add(connection, "bob", 1)
+
+        for at in range(1, STEPS_MAX):
+            _, was_struck = await cancelled_at(at, when, pay)
+            await coordinator.recover()
+            found = places.balances()[0]
+            assert found["ada"] + found["bob"] == BEFORE["ada"] + BEFORE["bob"]
+            async with asyncio.timeout(5), coordinator.transaction(places.urls[0]) as (free,):
+                await add(free, "eve", 0)
+            if not was_struck:
+                break
+        assert 4 <= at < STEPS_MAX
+
+
+@pytest.mark.parametrize("when", WHENS)
+async def test_entering_and_leaving_a_coordinator(log_url: str, tmp_path: Path, when: When) -> None:
+    places = Places(tmp_path)
+
+    async def live() -> None:
+        async with AsyncCoordinator(
+            log_url, participants=places.urls, recover_every_s=3600
+        ) as coordinator:
+            assert await coordinator.outcome("g-1") is None
+
+    before = set(threading.enumerate())
+    for at in range(1, STEPS_MAX):
+        _, was_struck = await cancelled_at(at, when, live)
+        left = [each.name for each in set(threading.enumerate()) - before if each.is_alive()]
+        assert not [name for name in left if name.startswith("concordant-owner")], at
+        if not was_struck:
+            break
+    assert 4 <= at < STEPS_MAX
+    # The files are free: whoever comes next need not wait.
+    participant = registry.async_participant(places.urls[0])
+    assert await participant.in_doubt() == []
+    await participant.aclose()
