@@ -81,7 +81,7 @@ def sync_rounds(urls: list[str], log: str, seconds: float, rounds: int) -> None:
 
     def without_log(client: int) -> None:
         gid = f"floor-{next(_numbers)}"
-        for number, connection in enumerate(plain[client]):
+        for connection in plain[client]:
             connection.execute("BEGIN")
             connection.execute(SQL, (client,))
         for number, connection in enumerate(plain[client]):

@@ -18,6 +18,7 @@ import pytest
 
 from concordant import Coordinator, Saga, TransactionStuck
 from concordant._bridge.sync import direct
+from concordant.drivers import registry
 from concordant.transactions.names import new_gid
 from tests.crash.books import AMOUNT
 from tests.crash.combos import COMBOS, param
@@ -106,13 +107,16 @@ WORLDS = pytest.mark.parametrize("world", ["sync", "aio"])
 
 def verdicts(stage: Stage, gid: str) -> set[tuple[int, str, str]]:
     """Return what the barriers hold of the gid: place, direction, verdict."""
-    return {
-        (number, op, verdict)
-        for number, books in enumerate(stage.books)
+    found = set()
+    for number, books in enumerate(stage.books):
+        # Whoever enters makes the table, if nobody has been here before.
+        with closing(registry.barrier(books.place.url)) as barrier:
+            barrier.enter(new_gid(), "look", "action").abandon()
         for op, verdict in books.outside(
             "SELECT op, verdict FROM concordant_barrier WHERE gid = ?", gid
-        )
-    }
+        ):
+            found.add((number, op, verdict))
+    return found
 
 
 @EVERY_COMBO

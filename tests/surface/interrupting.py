@@ -23,7 +23,12 @@ PARTS = ("sync", "_bridge", "session")
 
 # Where the exit of a body begins, no code of the library can catch an interruption: closing the
 # client gives the lock back.
-_BEYOND_REACH = {"_Bodies.__exit__", "Lease.release", "Leases.release"}
+_BEYOND_REACH = {
+    "_Bodies.__exit__",
+    "Lease.release",
+    "Leases.release",
+    "Transaction.__exit__",
+}
 
 
 class _Interruption:
@@ -31,7 +36,8 @@ class _Interruption:
 
     def __init__(self, at: int, parts: tuple[str, ...]) -> None:
         self.where = ""
-        self._left = at
+        self.passed: list[str] = []
+        self._at = at
         self._parts = tuple(str(_ROOT / part) for part in parts)
         # Frames that have called something written in Python since their last step.
         self._called: set[FrameType] = set()
@@ -63,8 +69,8 @@ class _Interruption:
         return trace
 
     def _step(self, frame: FrameType) -> None:
-        self._left -= 1
-        if self._left == 0:
+        self.passed.append(frame.f_code.co_qualname)
+        if len(self.passed) == self._at:
             self.where = f"{frame.f_code.co_qualname}, line {frame.f_lineno}, {frame.f_lasti}"
             raise KeyboardInterrupt
 
@@ -110,3 +116,15 @@ def interrupted_at(at: int, call: Callable[[], object], parts: tuple[str, ...] =
         sys.settrace(before)
     assert not interruption.where, f"swallowed: {interruption.where}"
     return ""
+
+
+def places_of(call: Callable[[], object], parts: tuple[str, ...] = PARTS) -> list[str]:
+    """Make the call and return in which functions its places are, in order."""
+    interruption = _Interruption(0, parts)
+    before = sys.gettrace()
+    sys.settrace(interruption)
+    try:
+        call()
+    finally:
+        sys.settrace(before)
+    return interruption.passed

@@ -11,11 +11,12 @@ import pytest
 
 from concordant import Client, LockLost, LockTimeout
 from tests.surface.choice import on_memory
-from tests.surface.interrupting import interrupted_at
+from tests.surface.interrupting import interrupted_at, places_of
 from tests.surface.sync.standing import holders, until_free, waiters
 from tests.surface.together import Background, eventually
 
 STEPS_MAX = 3000
+START = "Listener.start"
 
 
 @contextmanager
@@ -127,20 +128,25 @@ def test_being_handed_the_lock_meanwhile(lock_url: str, inside: bool) -> None:
         assert 30 < at < STEPS_MAX
 
 
+def first_use(client: Client) -> None:
+    with pytest.raises(LockTimeout):
+        client.lock("a", timeout_s=0.002).acquire()
+    take_one(client, "b")
+
+
 @on_memory
 def test_the_very_first_use_of_a_client(lock_url: str) -> None:
     # Threads are started and channels opened then; a half of that must not be taken for all.
     with Client(lock_url) as other:
-        for at in range(1, STEPS_MAX):
-            held = other.lock("a").acquire()
+        held = other.lock("a").acquire()
+        with Client(lock_url) as fresh:
+            places = places_of(partial(first_use, fresh), ("session",))
+        starting = [at for at, name in enumerate(places, 1) if name in ("Keeper._attend", START)]
+        assert places.count(START) > 3
+        assert len(starting) > 10
+        for at in starting:
             with Client(lock_url) as fresh:
-
-                def first_use(fresh: Client = fresh) -> None:
-                    with pytest.raises(LockTimeout):
-                        fresh.lock("a", timeout_s=0.002).acquire()
-                    take_one(fresh, "b")
-
-                where = interrupted_at(at, first_use, ("session",))
+                assert interrupted_at(at, partial(first_use, fresh), ("session",))
                 eventually(lambda: waiters(other, "a") == [])
                 until_free(other, "b")
                 # It can still keep a lease, and be told of a grant.
@@ -152,9 +158,7 @@ def test_the_very_first_use_of_a_client(lock_url: str) -> None:
                     owner = lease.owner
                     time.sleep(0.07)
                     assert holders(other, "c") == [owner]
-            if not where:
-                break
-        assert 30 < at < STEPS_MAX
+            held = other.lock("a").acquire()
 
 
 def test_what_no_code_can_catch_is_given_back_with_the_client(lock_url: str) -> None:

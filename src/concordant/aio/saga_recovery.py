@@ -12,7 +12,7 @@ from concordant.aio.recovery import Recovered
 from concordant.aio.saga_run import AsyncSagaRun
 from concordant.aio.sagas import AsyncSagas
 from concordant.errors import ConcordantError, UsageError
-from concordant.transactions.operations import Advance, Claim, Listing, Outcome, Record, final
+from concordant.transactions.operations import Advance, Claim, Outcome, Record, final
 from concordant.transactions.saga import Resumed
 from concordant.transactions.sagarecord import KIND, told
 
@@ -101,11 +101,9 @@ class AsyncSagaRecoverer:
         definitions = self._sagas.definitions()
         claim = Claim(ownership.owner, ownership.epoch, 1, definitions, own=False)
         self._astray = True
-        listing: Listing = await self._coordinator.executor(
-            "saga", "left", claim, lambda: self._coordinator.journal.ask(claim, Listing)
-        )
+        record = await self._sagas.taken_by(claim)
         self._astray = False
-        return listing.records[0] if listing.records else None
+        return record
 
     async def _find_astray(self) -> None:
         """Find what this process was given by a claim and never heard of."""

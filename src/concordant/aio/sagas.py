@@ -11,9 +11,21 @@ from concordant.aio.saga import AsyncSaga
 from concordant.aio.saga_run import AsyncSagaRun
 from concordant.drivers import registry
 from concordant.drivers.base import AsyncBarrier
-from concordant.errors import OutcomeUnknown, TransactionStuck, UsageError
+from concordant.errors import (
+    BackendUnavailable,
+    OutcomeUnknown,
+    TransactionStuck,
+    UsageError,
+)
 from concordant.transactions.names import check_gid, new_gid
-from concordant.transactions.operations import Claim, Create, Listing, Record, final
+from concordant.transactions.operations import (
+    Claim,
+    Create,
+    Listing,
+    OwnerGone,
+    Record,
+    final,
+)
 from concordant.transactions.saga import Begun, Event, Resumed
 from concordant.transactions.sagarecord import (
     KIND,
@@ -175,10 +187,22 @@ class AsyncSagas:
         """Take over the saga if nobody alive has it, or this very process."""
         ownership = self._coordinator.ownership
         claim = Claim(ownership.owner, ownership.epoch, 1, self.definitions(), gids=(gid,))
-        listing: Listing = await self._coordinator.executor(
-            "saga", "left", claim, lambda: self._coordinator.journal.ask(claim, Listing)
+        return await self.taken_by(claim)
+
+    async def taken_by(self, claim: Claim) -> Record | None:
+        """Return the first record that the claim gives this process, if any.
+
+        While its epoch is over it is given none; the next one comes with the next renewal.
+        """
+        journal = self._coordinator.journal
+        answer: object = await self._coordinator.executor(
+            "saga", "left", claim, lambda: journal.ask(claim, object)
         )
-        return listing.records[0] if listing.records else None
+        if isinstance(answer, OwnerGone):
+            return None
+        if not isinstance(answer, Listing):
+            raise BackendUnavailable(f"the transaction log answered {answer}")
+        return answer.records[0] if answer.records else None
 
     # --- looking --------------------------------------------------------------------------
 

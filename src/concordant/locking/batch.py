@@ -62,9 +62,10 @@ def horizons_us(record: LockRecord) -> tuple[int, int]:
     left to remember, which tombstones may put later.
     """
     busy_us = 0
-    for one in (*record.holders, *record.waiters):
-        if one.expires_us > busy_us:
-            busy_us = one.expires_us
+    for holder in record.holders:
+        busy_us = max(busy_us, holder.expires_us)
+    for waiter in record.waiters:
+        busy_us = max(busy_us, waiter.expires_us)
     quiet_us = busy_us
     for stone in record.tombstones:
         if stone.expires_us > quiet_us:

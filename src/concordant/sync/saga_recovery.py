@@ -13,7 +13,7 @@ from concordant.errors import ConcordantError, UsageError
 from concordant.sync.recovery import Recovered
 from concordant.sync.saga_run import SagaRun
 from concordant.sync.sagas import Sagas
-from concordant.transactions.operations import Advance, Claim, Listing, Outcome, Record, final
+from concordant.transactions.operations import Advance, Claim, Outcome, Record, final
 from concordant.transactions.saga import Resumed
 from concordant.transactions.sagarecord import KIND, told
 
@@ -102,11 +102,9 @@ class SagaRecoverer:
         definitions = self._sagas.definitions()
         claim = Claim(ownership.owner, ownership.epoch, 1, definitions, own=False)
         self._astray = True
-        listing: Listing = self._coordinator.executor(
-            "saga", "left", claim, lambda: self._coordinator.journal.ask(claim, Listing)
-        )
+        record = self._sagas.taken_by(claim)
         self._astray = False
-        return listing.records[0] if listing.records else None
+        return record
 
     def _find_astray(self) -> None:
         """Find what this process was given by a claim and never heard of."""

@@ -10,11 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 from concordant.drivers import registry
 from concordant.drivers.base import Barrier
-from concordant.errors import OutcomeUnknown, TransactionStuck, UsageError
+from concordant.errors import (
+    BackendUnavailable,
+    OutcomeUnknown,
+    TransactionStuck,
+    UsageError,
+)
 from concordant.sync.saga import Saga
 from concordant.sync.saga_run import SagaRun
 from concordant.transactions.names import check_gid, new_gid
-from concordant.transactions.operations import Claim, Create, Listing, Record, final
+from concordant.transactions.operations import (
+    Claim,
+    Create,
+    Listing,
+    OwnerGone,
+    Record,
+    final,
+)
 from concordant.transactions.saga import Begun, Event, Resumed
 from concordant.transactions.sagarecord import (
     KIND,
@@ -176,10 +188,22 @@ class Sagas:
         """Take over the saga if nobody alive has it, or this very process."""
         ownership = self._coordinator.ownership
         claim = Claim(ownership.owner, ownership.epoch, 1, self.definitions(), gids=(gid,))
-        listing: Listing = self._coordinator.executor(
-            "saga", "left", claim, lambda: self._coordinator.journal.ask(claim, Listing)
+        return self.taken_by(claim)
+
+    def taken_by(self, claim: Claim) -> Record | None:
+        """Return the first record that the claim gives this process, if any.
+
+        While its epoch is over it is given none; the next one comes with the next renewal.
+        """
+        journal = self._coordinator.journal
+        answer: object = self._coordinator.executor(
+            "saga", "left", claim, lambda: journal.ask(claim, object)
         )
-        return listing.records[0] if listing.records else None
+        if isinstance(answer, OwnerGone):
+            return None
+        if not isinstance(answer, Listing):
+            raise BackendUnavailable(f"the transaction log answered {answer}")
+        return answer.records[0] if answer.records else None
 
     # --- looking --------------------------------------------------------------------------
 

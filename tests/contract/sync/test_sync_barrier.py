@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from concordant.errors import ConcordantError, UsageError
@@ -120,10 +122,11 @@ def test_an_action_and_its_compensation_at_once_come_to_nothing(steps: Steps) ->
     for _ in range(10):
         gid, ops = new_gid(), ("action", "compensation") * 2
         barriers = [steps.barrier, steps.another()] * 2
-        calls: list[tuple[Op, int]] = [
-            ("action" if op == "action" else "compensation", n) for n, op in enumerate(ops)
+        calls: list[tuple[Op, Any]] = [
+            ("action" if op == "action" else "compensation", barriers[n])
+            for n, op in enumerate(ops)
         ]
-        at_once([lambda op=op, n=n: steps.do(gid, op, barriers[n]) for op, n in calls])
+        at_once([lambda gid=gid, op=op, each=each: steps.do(gid, op, each) for op, each in calls])
         assert steps.balances() == BEFORE
 
 

@@ -40,7 +40,7 @@ end
 -- Return the list without what has expired, and whether that changed it.
 local function unexpired(list)
   for i = 1, #list do
-    if list[i][EXPIRES] <= now then
+    if list[i][EXPIRES] < now then
       local kept = {}
       for j = 1, #list do
         if list[j][EXPIRES] > now then kept[#kept + 1] = list[j] end
