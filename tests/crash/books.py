@@ -65,6 +65,11 @@ class Books:
         found = self.outside("SELECT amount FROM effect WHERE gid = ?", gid)
         return sorted(amount for (amount,) in found)
 
+    def all_effects(self) -> list[tuple[str, int]]:
+        """Return what each global transaction moved here."""
+        found = self.outside("SELECT gid, amount FROM effect")
+        return [(gid, amount) for gid, amount in found]
+
     def moved(self) -> int:
         """Return how much all transfers moved here, by their own accounts."""
         found = self.outside("SELECT amount FROM effect")

@@ -120,6 +120,10 @@ class Child:
         """Let it go on after a pause."""
         os.kill(self.pid, signal.SIGCONT)
 
+    def stop(self) -> None:
+        """Stop it wherever it is."""
+        os.kill(self.pid, signal.SIGSTOP)
+
     def kill(self) -> None:
         """End it as kill -9 does."""
         os.kill(self.pid, signal.SIGKILL)

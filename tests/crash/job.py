@@ -48,7 +48,7 @@ class Job:
     `timeout_s` and `attempts_max` are a saga's.
     """
 
-    role: Literal["transfer", "recover", "purge", "guarded", "saga", "recover sagas"]
+    role: Literal["transfer", "transfers", "recover", "purge", "guarded", "saga", "recover sagas"]
     world: World
     folder: str
     log: str
@@ -95,6 +95,11 @@ def release_file(folder: str, number: int) -> Path:
 def idle_file(folder: str) -> Path:
     """Return the file that says that nothing but late requests is left to wait for."""
     return Path(folder, "idle")
+
+
+def enough_file(folder: str) -> Path:
+    """Return the file that tells a child which transfers again and again to end."""
+    return Path(folder, "enough")
 
 
 def result_file(folder: str) -> Path:

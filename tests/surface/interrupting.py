@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dis
 import sys
+import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,8 @@ import concordant
 _ROOT = Path(concordant.__file__).parent
 # What runs in the user's thread between the call and the store.
 PARTS = ("sync", "_bridge", "session")
+# And the library's use of threads, as far as Python itself is proof against Ctrl-C there.
+THREADING = threading.__file__
 
 # Where the exit of a body begins, no code of the library can catch an interruption: closing the
 # client gives the lock back.
@@ -29,6 +32,8 @@ _BEYOND_REACH = {
     "Leases.release",
     "Transaction.__exit__",
 }
+# Python's own, where Ctrl-C comes out as another error.
+_BEYOND_REACH |= {"Condition.wait", "Condition._release_save", "Condition._acquire_restore"}
 
 
 class _Interruption:
@@ -61,7 +66,8 @@ class _Interruption:
             if event == "opcode":
                 inlined = frame in self._called
                 self._called.discard(frame)
-                if not inlined and _looks_for_signals(code, last, frame.f_lasti):
+                reached = not inlined and code.co_qualname not in _BEYOND_REACH
+                if reached and _looks_for_signals(code, last, frame.f_lasti):
                     self._step(frame)
                 last = frame.f_lasti
             return trace
@@ -102,7 +108,8 @@ def _handler(code: CodeType, offset: int) -> int | None:
 def interrupted_at(at: int, call: Callable[[], object], parts: tuple[str, ...] = PARTS) -> str:
     """Make the call, interrupted at its n-th place; return where, or "" if it has fewer.
 
-    Counts the places in these parts of the library. Raises AssertionError if the interruption was swallowed.
+    Counts the places in these parts of the library. Raises AssertionError if the interruption was
+    swallowed.
     """
     interruption = _Interruption(at, parts)
     before = sys.gettrace()

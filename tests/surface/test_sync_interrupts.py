@@ -11,12 +11,14 @@ import pytest
 
 from concordant import Client, LockLost, LockTimeout
 from tests.surface.choice import on_memory
-from tests.surface.interrupting import interrupted_at, places_of
+from tests.surface.interrupting import PARTS, THREADING, interrupted_at, places_of
 from tests.surface.sync.standing import holders, until_free, waiters
 from tests.surface.together import Background, eventually
 
 STEPS_MAX = 3000
-START = "Listener.start"
+STARTING = ("session", THREADING)
+STARTERS = {"Listener.start", "Keeper._attend", "Thread.start", "Event.wait"}
+STARTERS |= {"Condition.__enter__"}
 
 
 @contextmanager
@@ -31,7 +33,7 @@ def clients(url: str) -> Iterator[tuple[Client, Client]]:
 def sweep(call: Callable[[], object], see: Callable[[str], None], stride: int = 1) -> None:
     """Interrupt the call at each of its steps, and look at what is left after each."""
     for at in range(1, STEPS_MAX, stride):
-        where = interrupted_at(at, call)
+        where = interrupted_at(at, call, (*PARTS, THREADING))
         see(where)
         if not where:
             break
@@ -140,13 +142,12 @@ def test_the_very_first_use_of_a_client(lock_url: str) -> None:
     with Client(lock_url) as other:
         held = other.lock("a").acquire()
         with Client(lock_url) as fresh:
-            places = places_of(partial(first_use, fresh), ("session",))
-        starting = [at for at, name in enumerate(places, 1) if name in ("Keeper._attend", START)]
-        assert places.count(START) > 3
-        assert len(starting) > 10
+            places = places_of(partial(first_use, fresh), STARTING)
+        starting = [at for at, name in enumerate(places, 1) if name in STARTERS]
+        assert {places[at - 1] for at in starting} == STARTERS
         for at in starting:
             with Client(lock_url) as fresh:
-                assert interrupted_at(at, partial(first_use, fresh), ("session",))
+                assert interrupted_at(at, partial(first_use, fresh), STARTING)
                 eventually(lambda: waiters(other, "a") == [])
                 until_free(other, "b")
                 # It can still keep a lease, and be told of a grant.

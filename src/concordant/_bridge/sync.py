@@ -216,20 +216,24 @@ class Wait:
     def __init__(self, name: str, ttl_ms: int) -> None:
         self.name = name
         self.ttl_ms = ttl_ms
-        self._event = threading.Event()
+        # No event, whose own lock Ctrl-C could leave taken for ever.
+        self._woken = threading.Lock()
+        self._woken.acquire()
         self._won: Won | None = None
 
     def wake(self, won: Won | None) -> None:
         """Deliver a grant, or None: ask again. Callable from any thread."""
         if won is not None:
             self._won = won
-        self._event.set()
+        try:
+            self._woken.release()
+        except RuntimeError:  # woken already, and has not looked since
+            return
 
     def wait(self, timeout_s: float) -> Won | None:
         """Return a grant once there is one, or None when it is time to ask again."""
         if self._won is None:
-            self._event.wait(timeout_s)
-        self._event.clear()
+            self._woken.acquire(timeout=min(max(0.0, timeout_s), threading.TIMEOUT_MAX))
         return self._won
 
 

@@ -32,7 +32,10 @@ class Keeper:
     def __init__(self, apply: Apply, clock: Clock) -> None:
         self._apply = apply
         self._clock = clock
-        self._changed = threading.Condition()
+        # Taken as it is, never as the condition: that is entered by code in Python, and Ctrl-C
+        # in there would leave it taken for ever.
+        self._mutex = threading.Lock()
+        self._changed = threading.Condition(self._mutex)
         self._holdings: dict[str, Holding] = {}
         self._renewing: set[str] = set()
         self._leftovers: dict[str, tuple[Cancel, int]] = {}
@@ -43,30 +46,30 @@ class Keeper:
 
     def keep(self, holding: Holding) -> None:
         """Renew the lease from now on."""
-        with self._changed:
+        with self._mutex:
             self._holdings[holding.owner] = holding
             self._attend(holding.renew_ns)
 
     def drop(self, owner: str) -> None:
         """Stop renewing the owner's lease."""
-        with self._changed:
+        with self._mutex:
             self._holdings.pop(owner, None)
 
     def holdings(self) -> list[Holding]:
         """Return the leases that are kept now."""
-        with self._changed:
+        with self._mutex:
             return list(self._holdings.values())
 
     def cancel_later(self, cancel: Cancel, within_ns: int) -> None:
         """Cancel an owner as soon as the store answers, trying no longer than that."""
         now_ns = self._clock.local_ns()
-        with self._changed:
+        with self._mutex:
             self._leftovers[cancel.owner] = (cancel, now_ns + within_ns)
             self._attend(now_ns)
 
     def close(self, timeout_s: float) -> None:
         """Do what is left over, bounded in time, and end the threads."""
-        with self._changed:
+        with self._mutex:
             self._closed = True
             self._changed.notify_all()
             threads = list(self._threads.values())
@@ -91,7 +94,7 @@ class Keeper:
 
     def _watch(self) -> None:
         while True:
-            with self._changed:
+            with self._mutex:
                 pause_ns = self._wake_ns - self._clock.local_ns()
                 if pause_ns > 0 and not self._closed:
                     # Bounded, since a suspended machine's waits run on another clock.
@@ -151,12 +154,13 @@ class Keeper:
                 _log.exception("renewing %d leases failed, trying again", len(batch))
                 results = [None] * len(batch)
             self._settle(batch, results, sent_ns)
+        self._work.put(None)  # for a second such thread, if Ctrl-C has made one
 
     def _settle(
         self, batch: Sequence[Operation], results: Sequence[Result | None], sent_ns: int
     ) -> None:
         lost: list[Holding] = []
-        with self._changed:
+        with self._mutex:
             for operation, result in zip(batch, results, strict=True):
                 assert isinstance(operation, Renew | Cancel)
                 owner = operation.owner

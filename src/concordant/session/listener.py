@@ -57,17 +57,19 @@ class Listener:
     @property
     def listening(self) -> bool:
         """Whether hints would be received now."""
-        return self._stream is not None
+        return self._stream is not None and self._thread is not None
 
     def start(self) -> None:
         """Open the channel if it is not open; blocks for a connection at most."""
         with self._mutex:
             if self._thread is not None or self._closed.is_set():
                 return
+            if self._stream is not None:  # left by an interruption
+                self._stream.close()
             self._stream = self._open_stream()
             thread = threading.Thread(target=self._run, name="concordant-hints", daemon=True)
             # Started before it is counted: a KeyboardInterrupt in between makes a second one at
-            # the next call, which is harmless.
+            # the next call, which is harmless; none at all would never hear a hint.
             thread.start()
             self._thread = thread
 

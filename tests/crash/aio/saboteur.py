@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -63,7 +64,8 @@ class AsyncSaboteur:
             case "crash":
                 os.kill(os.getpid(), signal.SIGKILL)
             case "pause":
-                os.kill(os.getpid(), signal.SIGSTOP)
+                # By this very thread, which else might run on for a moment.
+                signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
             case "hold" | "late":
                 await self._wait(number)
             case "lose":

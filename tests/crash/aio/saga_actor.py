@@ -44,7 +44,7 @@ async def act(job: Job) -> dict[str, Any]:
         else:
             ended = await _recover(coordinator)
         if job.recovers:
-            await coordinator.recover()
+            await _recover(coordinator)
         idle_file(job.folder).touch()
         await saboteur.finish()
     return ended

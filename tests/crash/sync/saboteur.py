@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
@@ -64,7 +65,8 @@ class Saboteur:
             case "crash":
                 os.kill(os.getpid(), signal.SIGKILL)
             case "pause":
-                os.kill(os.getpid(), signal.SIGSTOP)
+                # By this very thread, which else might run on for a moment.
+                signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
             case "hold" | "late":
                 self._wait(number)
             case "lose":

@@ -45,7 +45,7 @@ def act(job: Job) -> dict[str, Any]:
         else:
             ended = _recover(coordinator)
         if job.recovers:
-            coordinator.recover()
+            _recover(coordinator)
         idle_file(job.folder).touch()
         saboteur.finish()
     return ended

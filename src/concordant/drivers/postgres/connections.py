@@ -11,8 +11,9 @@ from typing import Any, Final, NoReturn, TypeVar
 import psycopg
 from psycopg import generators
 from psycopg.abc import PQGen
-from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
+from psycopg.rows import tuple_row
 
 from concordant.errors import UsageError
 
@@ -24,18 +25,14 @@ def is_alive(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any])
     """Tell whether an idle connection still is one, without a round trip.
 
     A server that has gone makes the socket readable at once, while the library goes on
-    believing in it.
+    believing in it, even after it has read the server's last words. Whatever else a server
+    says without being asked is not worth keeping a connection for.
     """
     if connection.closed:
         return False
     poll = select.poll()
     poll.register(connection.pgconn.socket, select.POLLIN)
-    if poll.poll(0):
-        try:
-            connection.pgconn.consume_input()
-        except psycopg.Error:
-            return False
-    return connection.pgconn.status == ConnStatus.OK
+    return not poll.poll(0)
 
 
 def _checked(results: list[PGresult], encoding: str) -> list[PGresult]:
@@ -57,6 +54,13 @@ class BoundConnection(psycopg.Connection[tuple[Any, ...]]):
     reply_timeout_s: float | None = None
     lent = True
 
+    def lend(self, reply_timeout_s: float) -> None:
+        """Make it as good as new for the next user, whatever the last one has set on it."""
+        self.lent = True
+        self.reply_timeout_s = reply_timeout_s
+        self.row_factory = tuple_row
+        self.cursor_factory = psycopg.Cursor
+
     def cursor(self, *args: Any, **kwargs: Any) -> Any:
         """Return a cursor; refused once the connection went back, whoever still holds it."""
         if not self.lent:
@@ -72,7 +76,9 @@ class BoundConnection(psycopg.Connection[tuple[Any, ...]]):
             return super().wait(gen, interval, bound_s)
         except psycopg.errors._WaitTimeout:
             self.pgconn.finish()
-            raise psycopg.OperationalError(f"no reply within {bound_s} s") from None
+            raise psycopg.OperationalError(
+                f"no reply within {bound_s:g} s; for slower statements raise reply_timeout_s"
+            ) from None
 
     def simple(self, statements: str) -> list[PGresult]:
         """Run statements without parameters in one message and return all results.
@@ -89,6 +95,13 @@ class AsyncBoundConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
 
     reply_timeout_s: float | None = None
     lent = True
+
+    def lend(self, reply_timeout_s: float) -> None:
+        """Make it as good as new for the next user, whatever the last one has set on it."""
+        self.lent = True
+        self.reply_timeout_s = reply_timeout_s
+        self.row_factory = tuple_row
+        self.cursor_factory = psycopg.AsyncCursor
 
     def cursor(self, *args: Any, **kwargs: Any) -> Any:
         """Return a cursor; refused once the connection went back, whoever still holds it."""
@@ -108,7 +121,9 @@ class AsyncBoundConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
             return await super().wait(gen, interval, bound_s)
         except psycopg.errors._WaitTimeout:
             self.pgconn.finish()
-            raise psycopg.OperationalError(f"no reply within {bound_s} s") from None
+            raise psycopg.OperationalError(
+                f"no reply within {bound_s:g} s; for slower statements raise reply_timeout_s"
+            ) from None
 
     async def simple(self, statements: str) -> list[PGresult]:
         """Run statements without parameters in one message and return all results.

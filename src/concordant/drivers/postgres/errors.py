@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 import psycopg
-from psycopg import errors as pg
 
 from concordant.errors import (
     BackendUnavailable,
@@ -15,28 +14,32 @@ from concordant.errors import (
     UsageError,
 )
 
-# The first that fits counts. Everything else that comes from the server is a refusal of this
-# very request, which then did nothing.
-_MEANING: Final[tuple[tuple[type[Exception], type[ConcordantError], str], ...]] = (
-    (pg.ReadOnlySqlTransaction, GuaranteeUnavailable, "it is read-only; name the primary"),
-    (pg.InsufficientPrivilege, UsageError, "the user may not do that; grant it"),
-    (pg.InvalidPassword, UsageError, "the password was refused"),
-    (pg.InvalidAuthorizationSpecification, UsageError, "the user was refused"),
-    (pg.InvalidCatalogName, UsageError, "there is no such database"),
-    (pg.UndefinedTable, BackendUnavailable, "concordant's tables are gone; try again"),
-    (pg.OperatorIntervention, BackendUnavailable, "it is shutting down; try again"),
-    (pg.InsufficientResources, BackendUnavailable, "it is out of resources; try again"),
-    (pg.LockNotAvailable, BackendUnavailable, "rows stayed locked by others; try again"),
-    (pg.TransactionRollback, BackendUnavailable, "it collided with others; try again"),
+# What an SQLSTATE means, or all that begin like this; the first that fits counts. Everything
+# else that comes from the server is a refusal of this very request, which then did nothing.
+_MEANING: Final[tuple[tuple[str, type[ConcordantError], str], ...]] = (
+    ("25006", GuaranteeUnavailable, "it is read-only; name the primary"),
+    ("42501", UsageError, "the user may not do that; grant it"),
+    ("28P01", UsageError, "the password was refused"),
+    ("28", UsageError, "the user was refused"),
+    ("3D000", UsageError, "there is no such database"),
+    ("42P01", BackendUnavailable, "concordant's tables are gone; open it anew"),
+    ("42883", BackendUnavailable, "concordant's functions are gone; open it anew"),
+    ("57014", BackendUnavailable, "it was cancelled, by a time limit or a person; try again"),
+    ("57", BackendUnavailable, "it is shutting down; try again"),
+    ("53", BackendUnavailable, "it is out of resources; try again"),
+    ("55P03", BackendUnavailable, "rows stayed locked by others; try again"),
+    ("40", BackendUnavailable, "it collided with others; try again"),
 )
+# Class 08 is how a pooler tells that it has lost the server.
+_LOST: Final = ("57P01", "57P02", "08")
 
 
 def is_lost(error: Exception) -> bool:
     """Tell whether the connection broke, so that nobody knows what the server did."""
-    if isinstance(error, pg.AdminShutdown | pg.CrashShutdown):
-        return True
-    lost = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-    return lost and getattr(error, "sqlstate", None) is None
+    state = getattr(error, "sqlstate", None)
+    if state is None:
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return str(state).startswith(_LOST)
 
 
 def translate(error: psycopg.Error, place: str, sent: bool) -> ConcordantError:
@@ -48,8 +51,8 @@ def translate(error: psycopg.Error, place: str, sent: bool) -> ConcordantError:
         if sent:
             return OutcomeUnknown(f"{place}: no reply came ({_brief(error)}); ask again")
         return BackendUnavailable(f"{place} cannot be reached ({_brief(error)}); try again")
-    for kind, meaning, advice in _MEANING:
-        if isinstance(error, kind):
+    for state, meaning, advice in _MEANING:
+        if (error.sqlstate or "").startswith(state):
             return meaning(f"{place}: {advice} ({_brief(error)})")
     return BackendUnavailable(f"{place} refused: {_brief(error)}")
 

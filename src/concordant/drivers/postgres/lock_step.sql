@@ -169,7 +169,7 @@ BEGIN
     ELSIF verb = 'break' THEN
         SELECT coalesce(jsonb_agg(h ORDER BY n), '[]') INTO kept
         FROM jsonb_array_elements(lock->'h') WITH ORDINALITY AS t (h, n)
-        WHERE (op->>'fence')::bigint <> 0 AND h->1 <> op->'fence';
+        WHERE op->'fence' <> '0' AND h->1 <> op->'fence';
         result := jsonb_build_array(
             'broken', jsonb_array_length(lock->'h') - jsonb_array_length(kept));
         lock := jsonb_set(lock, '{h}', kept);

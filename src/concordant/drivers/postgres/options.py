@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -21,8 +21,9 @@ class PostgresOptions:
     """Where the database is, and how long to wait for it.
 
     Two parameters are concordant's own, all others libpq's: `reply_timeout_s` (5) bounds the
-    wait for each reply of the server to a request of ours, `lock_timeout_s` (5) a branch's
-    wait for rows that others have locked.
+    wait for each reply of the server, `lock_timeout_s` (5) the wait of a statement in a branch
+    for rows that others have locked, which comes on top of it. A connection whose reply did
+    not come in time is given up: whoever runs statements that take longer raises the first.
     """
 
     conninfo: str = field(repr=False)
@@ -30,23 +31,34 @@ class PostgresOptions:
     reply_timeout_s: float = 5.0
     lock_timeout_s: float = 5.0
 
+    @property
+    def branch_reply_s(self) -> float:
+        """How long a reply may take where the server itself may wait for locks first."""
+        return self.lock_timeout_s + self.reply_timeout_s
+
     @classmethod
     def parse(cls, url: str) -> PostgresOptions:
         """Return the options that the URL spells; raises UsageError for any other."""
         parts = urlsplit(url)
         seconds = dict(_SECONDS)
         libpq: list[tuple[str, str]] = []
-        for key, value in parse_qsl(parts.query, keep_blank_values=True):
+        # To libpq a plus sign is a plus sign.
+        query = parts.query.replace("+", "%2B")
+        for key, value in parse_qsl(query, keep_blank_values=True):
             if key in _SECONDS:
                 seconds[key] = _positive(url, key, value)
             else:
                 libpq.append((key, value))
-        plain = urlunsplit(parts._replace(scheme="postgresql", query=urlencode(libpq)))
+        # By hand, since urlunsplit drops the slashes before an empty host (a local socket).
+        plain = f"postgresql://{parts.netloc}{parts.path}?{urlencode(libpq, quote_via=quote)}"
         try:
             given = conninfo_to_dict(plain)
         except ProgrammingError:
             # libpq's message may repeat what was typed, a password included.
             raise UsageError(f"{mask(url)} is not a URL that libpq understands") from None
+        if "@" in str(given.get("host", "")):
+            # Then libpq took the rest of a password for a host, and would name it in errors.
+            raise UsageError(f"{mask(url)}: in a user or a password write @ as %40")
         conninfo = make_conninfo(
             plain,
             connect_timeout=str(given.get("connect_timeout", _CONNECT_S)),

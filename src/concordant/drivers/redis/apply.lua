@@ -40,7 +40,7 @@ end
 -- Return the list without what has expired, and whether that changed it.
 local function unexpired(list)
   for i = 1, #list do
-    if list[i][EXPIRES] < now then
+    if list[i][EXPIRES] <= now then
       local kept = {}
       for j = 1, #list do
         if list[j][EXPIRES] > now then kept[#kept + 1] = list[j] end
@@ -92,7 +92,7 @@ local function promote(record, granted)
   local waiters = record[WAITERS]
   if #waiters == 0 then return end
   local permits = free(record)
-  while waiters[1] and waiters[1][W_PERMITS] <= permits do
+  while waiters[1] and waiters[1][W_PERMITS] < permits do
     local head = table.remove(waiters, 1)
     permits = permits - head[W_PERMITS]
     local holder = {head[OWNER], now + CONFIRM_US, next_fence(record), head[W_PERMITS],

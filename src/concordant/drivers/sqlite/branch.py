@@ -168,18 +168,17 @@ class SqliteBranch:
         return capture.read(notes, session.catalog, counted - ticks)
 
     def _store(self, touched: capture.Touched, changes: list[redo.Change], text: str) -> None:
-        session = self._session
-        for name, keys in touched.keys.items():
-            table = session.catalog.tables[name]
+        session, name = self._session, self._name
+        for table_name, keys in touched.keys.items():
+            table = session.catalog.tables[table_name]
             for statement in reservations.missing_triggers(table, session.catalog):
                 session.run(statement)
-            reserve = reservations.reserve_sql(table)
-            session.run_many(reserve, [(*key, self._name) for key in keys])
+            session.run_many(reservations.reserve_sql(table), [(*key, name) for key in keys])
         with session.trust() as raw:
             redo.keep_ids(raw, changes)
-        rows = ", ".join(f"{name} {len(keys)}" for name, keys in touched.keys.items())
+        rows = ", ".join([f"{table} {len(keys)}" for table, keys in touched.keys.items()])
         detail = f"process {os.getpid()} on {_HOST}; rows: {rows}"
-        session.run(branches.INSERT, (self._name, "prepared", self._clock.wall_us(), detail, text))
+        session.run(branches.INSERT, (name, "prepared", self._clock.wall_us(), detail, text))
 
     def _commit(self) -> None:
         try:

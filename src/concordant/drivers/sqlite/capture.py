@@ -46,7 +46,8 @@ class Touched:
 
 def install(connection: sqlite3.Connection, catalog: Catalog) -> None:
     """Make the temporary table and triggers; they live as long as the connection."""
-    width = _width(catalog)
+    longest = max((len(table.key) for table in catalog.tables.values()), default=1)
+    width = max(1, min(longest, KEY_COLUMNS_MAX))
     columns = ", ".join((*_OLD[:width], *_NEW[:width]))
     connection.execute(
         f"CREATE TEMP TABLE {TABLE}(seq INTEGER PRIMARY KEY, tbl, op, tick, {columns})"
@@ -54,11 +55,6 @@ def install(connection: sqlite3.Connection, catalog: Catalog) -> None:
     for number, table in enumerate(catalog.tables.values()):
         for statement in _triggers(number, table):
             connection.execute(statement)
-
-
-def _width(catalog: Catalog) -> int:
-    longest = max((len(table.key) for table in catalog.tables.values()), default=0)
-    return max(1, min(longest, KEY_COLUMNS_MAX))
 
 
 def _triggers(number: int, table: Table) -> Iterator[str]:
@@ -87,26 +83,36 @@ def read(rows: list[tuple[Any, ...]], catalog: Catalog, changes: int) -> Touched
     """
     tables = list(catalog.tables.values())
     keys: dict[str, dict[Key, None]] = {}
-    new = _width(catalog)
+    # A row is seq, tbl, op, tick, then the old key and the new one, equally wide.
+    start = (4 + len(rows[0])) // 2 if rows else 0
     replaced = 0
     deleted_from = -1
-    for _, number, op, _, *values in rows:
-        table, noted = tables[number], keys.setdefault(tables[number].name, {})
+    for row in rows:
+        number, op = row[1], row[2]
+        table = tables[number]
+        noted = keys.get(table.name)
+        if noted is None:
+            noted = keys[table.name] = {}
         width = len(table.key)
         if op != "insert":
-            noted[tuple(values[:width])] = None
+            noted[row[4 : 4 + width]] = None
         if op != "delete":
-            noted[tuple(values[new : new + width])] = None
+            noted[row[start : start + width]] = None
             replaced += deleted_from == number
-        deleted_from = number if op == "delete" else -1
-    refusals = [catalog.tables[name].refusal or _null_key(name, keys[name]) for name in keys]
-    refusal = next(filter(None, refusals), "")
-    if not refusal and not len(rows) - replaced <= changes <= len(rows):
-        refusal = f"{changes} changes were made, and {len(rows)} of them were noted"
-    return Touched(keys, refusal)
+            deleted_from = -1
+        else:
+            deleted_from = number
+    for name, noted in keys.items():
+        refusal = catalog.tables[name].refusal or _null_key(name, noted)
+        if refusal:
+            return Touched(keys, refusal)
+    if not len(rows) - replaced <= changes <= len(rows):
+        return Touched(keys, f"{changes} changes were made, and {len(rows)} of them were noted")
+    return Touched(keys)
 
 
 def _null_key(name: str, keys: dict[Key, None]) -> str:
-    if any(None in key for key in keys):
-        return f"the table {name} has rows with NULL in their primary key"
+    for key in keys:
+        if None in key:
+            return f"the table {name} has rows with NULL in their primary key"
     return ""

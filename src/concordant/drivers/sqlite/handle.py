@@ -18,11 +18,9 @@ _OWN: Final = "do it on a connection of your own, outside of the branch"
 class BranchCursor(sqlite3.Cursor):
     """A cursor that stops working when its branch is over."""
 
-    def __init__(self, handle: BranchConnection) -> None:
-        super().__init__(handle.live())
+    def __init__(self, handle: BranchConnection, raw: sqlite3.Connection) -> None:
+        super().__init__(raw)
         self._handle = handle
-        if handle.row_factory is not None:
-            self.row_factory = handle.row_factory
 
     @property
     def connection(self) -> BranchConnection:
@@ -80,7 +78,9 @@ class BranchConnection(sqlite3.Connection):
         """Return a new cursor; cursor classes of one's own are not taken."""
         if factory is not None:
             raise UsageError("a branch has cursors of its own: call cursor() without a factory")
-        cursor = BranchCursor(self)
+        cursor = BranchCursor(self, self.live())
+        if self._row_factory is not None:
+            cursor.row_factory = self._row_factory
         self._cursors.add(cursor)
         return cursor
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -26,7 +26,8 @@ Row = tuple[Any, ...]
 class Change:
     """What becomes of one table: rows to be as given, and keys to be gone.
 
-    `last_id` is how far an AUTOINCREMENT table had counted, None for others.
+    A row starts with its key. `last_id` is how far an AUTOINCREMENT table had counted, None
+    for others.
     """
 
     table: str
@@ -36,12 +37,10 @@ class Change:
     gone: list[Key]
     last_id: int | None = None
 
-    def touched(self) -> Iterator[Key]:
+    def touched(self) -> list[Key]:
         """Return the keys of all rows that change."""
-        places = [self.columns.index(column.name) for column in self.key]
-        yield from self.gone
-        for row in self.rows:
-            yield tuple(row[place] for place in places)
+        width = len(self.key)
+        return self.gone + [row[:width] for row in self.rows]
 
 
 class Unfit(Exception):
@@ -98,47 +97,39 @@ def collect(
 
 def encode(changes: Iterable[Change]) -> str:
     """Return the changes as text; raises Unfit when they are too large for one row."""
-    text = json.dumps(
-        [
-            {
-                "table": change.table,
-                "key": [(column.name, column.collation) for column in change.key],
-                "columns": change.columns,
-                "rows": change.rows,
-                "gone": change.gone,
-            }
-            for change in changes
-        ],
-        default=_encode_blob,
-        ensure_ascii=False,
-        check_circular=False,
-        separators=(",", ":"),
+    text = _ENCODER.encode(
+        [[change.table, change.key, change.columns, change.rows, change.gone] for change in changes]
     )
     if len(text) > REDO_CHARS_MAX:
         raise Unfit(f"its changes take {len(text)} characters, more than {REDO_CHARS_MAX}")
     return text
 
 
-def _encode_blob(value: bytes) -> dict[str, str]:
-    return {"blob": value.hex()}
-
-
 def decode(text: str) -> list[Change]:
     """Return the changes that `encode` made the text of."""
     return [
         Change(
-            each["table"],
-            tuple(KeyColumn(*column) for column in each["key"]),
-            tuple(each["columns"]),
-            [_values(row) for row in each["rows"]],
-            [_values(key) for key in each["gone"]],
+            table,
+            tuple([KeyColumn(*column) for column in key]),
+            tuple(columns),
+            [_values(row) for row in rows],
+            [_values(key) for key in gone],
         )
-        for each in json.loads(text)
+        for table, key, columns, rows, gone in json.loads(text)
     ]
 
 
+def _encode_blob(value: bytes) -> dict[str, str]:
+    return {"blob": value.hex()}
+
+
 def _values(row: list[Any]) -> Row:
-    return tuple(bytes.fromhex(v["blob"]) if isinstance(v, dict) else v for v in row)
+    return tuple([bytes.fromhex(v["blob"]) if type(v) is dict else v for v in row])
+
+
+_ENCODER: Final = json.JSONEncoder(
+    default=_encode_blob, ensure_ascii=False, check_circular=False, separators=(",", ":")
+)
 
 
 def apply(

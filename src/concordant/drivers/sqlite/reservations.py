@@ -90,13 +90,14 @@ def triggers(table: Table) -> dict[str, str]:
     return made
 
 
-def missing_triggers(table: Table, catalog: Catalog) -> list[str]:
+@lru_cache(maxsize=512)
+def missing_triggers(table: Table, catalog: Catalog) -> tuple[str, ...]:
     """Return the statements that give the table its triggers, none if it has them."""
-    statements = []
+    statements: list[str] = []
     for name, sql in triggers(table).items():
         if catalog.triggers.get(name) != sql:
             statements += [f"DROP TRIGGER IF EXISTS {quoted(name)}", sql]
-    return statements
+    return tuple(statements)
 
 
 @lru_cache(maxsize=512)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from itertools import count
 from typing import Any
 
@@ -15,6 +14,20 @@ from concordant.drivers.sqlite.connections import connect
 from concordant.drivers.sqlite.policy import Policy
 from concordant.drivers.sqlite.tables import describe
 from concordant.errors import BackendUnavailable
+
+
+class Trust:
+    """A stretch of this package's own statements on a session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._session.policy.trusted = True
+        return self._session.raw
+
+    def __exit__(self, *_: object) -> None:
+        self._session.policy.trusted = False
 
 
 class Session:
@@ -62,14 +75,9 @@ class Session:
         finally:
             self.policy.trusted = False
 
-    @contextmanager
-    def trust(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection with nothing forbidden, for the body of the `with`."""
-        self.policy.trusted = True
-        try:
-            yield self.raw
-        finally:
-            self.policy.trusted = False
+    def trust(self) -> Trust:
+        """Give the connection with nothing forbidden, for the body of a `with`."""
+        return Trust(self)
 
     def ticks(self) -> int:
         """Return how often the capture triggers have run; each call counts as one more."""

@@ -36,9 +36,9 @@ class KeyColumn(NamedTuple):
 class Table:
     """One ordinary table; `refusal` says why changes to it cannot be prepared, if so.
 
-    `columns` leaves generated ones out. `rowid_key`: the key is an INTEGER PRIMARY KEY, for
-    which SQLite chooses values by itself. `rowid`: how SQL can name the row id of a table
-    that has one besides its key, "" if not at all.
+    `columns` leaves generated ones out, and starts with those of the key. `rowid_key`: the
+    key is an INTEGER PRIMARY KEY, for which SQLite chooses values by itself. `rowid`: how SQL
+    can name the row id of a table that has one besides its key, "" if not at all.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Table:
     refusal: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Catalog:
     """All of a file's tables and views at one version of its schema.
 
@@ -157,11 +157,12 @@ def _table(
         triggers.get(name.lower(), []),
     )
     rowid_key = key_index is None and bool(key) and not without_rowid
+    others = [c for c, pk, hidden in columns if not pk and hidden not in _GENERATED]
     taken = {column.lower() for column, _, _ in columns}
     free = "" if rowid_key or without_rowid else next((n for n in _ROWIDS if n not in taken), "")
     return Table(
         name,
-        tuple(column for column, _, hidden in columns if hidden not in _GENERATED),
+        (*[column.name for column in key], *others),
         key,
         rowid_key,
         free,

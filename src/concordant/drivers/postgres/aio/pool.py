@@ -34,21 +34,27 @@ class AsyncPool(Generic[_Kind]):
         """Return a connection that was alive a moment ago."""
         if self._closed or self._pid != os.getpid():
             raise UsageError(f"{self.options.place} was closed here, or opened before a fork")
-        while self._idle:
-            connection = self._idle.pop()
-            if is_alive(connection):
-                connection.lent = True
-                self._out.add(connection)
-                return connection
-            await connection.close()
+        while (kept := self._pop()) is not None:
+            if is_alive(kept):
+                kept.lend(self.options.reply_timeout_s)
+                self._out.add(kept)
+                return kept
+            await kept.close()
         try:
             connection = await self._kind.connect(self.options.conninfo, autocommit=True)
         except psycopg.Error as error:
             # Without a context: libpq's message may name more than a log should hold.
             raise connection_error(error, self.options.place) from None
-        connection.reply_timeout_s = self.options.reply_timeout_s
+        connection.lend(self.options.reply_timeout_s)
         self._out.add(connection)
         return connection
+
+    def _pop(self) -> _Kind | None:
+        # Asking first whether there is one would leave room for another thread.
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
 
     async def give(self, connection: _Kind) -> None:
         """Take a connection back; one in the middle of something is closed."""
