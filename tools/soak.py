@@ -243,6 +243,13 @@ class Crew:
             )
 
 
+def start_servers() -> None:
+    """Start what the backends need, in this thread: a server ends with the one it was born in."""
+    for backend in _tests("tests.crash.combos").PARTICIPANTS:
+        if backend.needs_server:
+            backend.participant_url(FOLDER)
+
+
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return what the command line asks for."""
     parser = argparse.ArgumentParser(description="Run the whole product of crash points.")
@@ -274,6 +281,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(case.id for case in todo))
         return 0
     minutes = options.minutes or (TENTH_MINUTES if options.tenth else float("inf"))
+    start_servers()
     crew = Crew(state, todo, time.monotonic() + 60 * minutes)
     crew.run(options.jobs)
     left = len(todo) - crew.passed - len(crew.failed)

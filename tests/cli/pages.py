@@ -98,3 +98,15 @@ def section(page: str, heading: str) -> str:
         if title.strip().strip("`") == heading:
             return body
     raise AssertionError(f"{page} has no heading {heading!r}")
+
+
+def code_in(text: str) -> set[str]:
+    """Return what stands in backquotes."""
+    return set(re.findall(r"`([^`\n]+)`", text))
+
+
+def rows(text: str) -> list[list[str]]:
+    """Return the cells of the table rows in a text, heads included."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [row for row in cells if not all(re.fullmatch(r":?-+:?", cell) for cell in row)]

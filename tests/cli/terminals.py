@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
-import sqlite3
+import subprocess
 import time
 from collections.abc import Callable
-from contextlib import closing
 from typing import Any, Final
 
 from tests.cli.pages import Block
@@ -15,11 +15,12 @@ from tests.provision.command_line import alive, children, until
 
 Driver = Callable[[Stage, list[Block]], None]
 
-# Stands in for the user's own migration: it says under which fence it runs, and takes its time.
+# Stands in for the user's own migration: it says under which fence it runs, and the first takes
+# longer than anybody waits here.
 _ALEMBIC: Final = """#!/bin/sh
-echo "$CONCORDANT_FENCE" >> migrations
-sleep 1 && echo done >> migrations
-[ "$(grep -c done migrations)" -gt 1 ] || sleep 600
+echo "fence $CONCORDANT_FENCE" >> migrations
+[ "$(wc -l < migrations)" -gt 1 ] || sleep 600
+echo done >> migrations
 """
 
 
@@ -28,86 +29,111 @@ def fences(text: str) -> list[int]:
     return [int(found) for found in re.findall(r"\b\d{16}\b", text)]
 
 
+def waiting(stage: Stage) -> int:
+    """Return how many wait for locks in the state directory's file."""
+    done = stage.run("concordant lock ls -o json")
+    return sum(len(lock["waiters"]) for lock in json.loads(done)["locks"])
+
+
+def kill(stage: Stage, block: Block, process: subprocess.Popen[Any]) -> None:
+    """Do what the block says to the process, whatever number it has on the page."""
+    ((order, _),) = commands_of(block)
+    assert re.fullmatch(r"kill -9 \d+", order), block
+    stage.run(re.sub(r"\d+$", str(process.pid), order))
+    process.wait(30)
+
+
 def take_over(stage: Stage, blocks: list[Block]) -> None:
     """Two terminals run the same migration; the first is killed, the second takes over."""
+    (block,) = blocks
+    (first, _), (second, _) = commands_of(block)
     alembic = stage.tools / "alembic"
     alembic.write_text(_ALEMBIC)
     alembic.chmod(0o755)
     notes = stage.folder / "migrations"
-    (first, _), (second, _) = commands_of(blocks[0])
     one = stage.start(first, "one")
     until(notes.exists, "the first migration")
-    command = until(lambda: _commands(one.pid), "the first command's process")
+    migration = [
+        pid for child in children(one.pid) for pid in (child, *children(child)) if alive(pid)
+    ]
+    assert migration
     two = stage.start(second, "two")
-    until(lambda: _waiting(stage) == 1, "the second one waiting")
+    until(lambda: waiting(stage) == 1, "the second one waiting")
     assert len(fences(notes.read_text())) == 1
     one.kill()
-    assert two.wait(40) == 0, stage.printed("two")
+    assert two.wait(45) == 0, stage.printed("two")
     before, after = fences(notes.read_text())
     assert before < after
-    assert not any(map(alive, command))
-    for block in blocks[1:]:
-        stage.console(block)
-
-
-def _commands(pid: int) -> list[int]:
-    return [each for child in children(pid) for each in (child, *children(child))]
-
-
-def _waiting(stage: Stage) -> int:
-    done = stage.output("concordant lock ls -o json")
-    return sum(len(lock["waiters"]) for lock in done["locks"])
+    assert notes.read_text().endswith("done\n")
+    until(lambda: not any(map(alive, migration)), "the end of what the first one had started")
 
 
 def contend(stage: Stage, blocks: list[Block]) -> None:
-    """The tutorial's two processes: run, wait, look, kill, take over."""
-    run, wait, look, kill, takeover = blocks
-    ((command, shown_first),) = commands_of(run)
-    ((again, _),) = commands_of(wait)
-    one = stage.start(command, "one")
+    """Run, wait, look, kill, take over."""
+    run, wait, look, order, takeover = blocks
+    ((first, shown_first),) = commands_of(run)
+    ((second, _),) = commands_of(wait)
+    ((again, shown_second),) = commands_of(takeover)
+    assert again == second
+    one = stage.start(first, "one")
     until(lambda: fences(stage.printed("one")), "the first one's fence")
     stage.compare(str(run), shown_first, stage.printed("one"))
-    two = stage.start(again, "two")
-    until(lambda: _waiting(stage) == 1, "the second one waiting")
+    two = stage.start(second, "two")
+    until(lambda: waiting(stage) == 1, "the second one waiting")
     stage.console(look)
-    ((order, _),) = commands_of(kill)
-    assert re.fullmatch(r"kill -9 \d+", order), kill
-    one.kill()
-    ((_, shown),) = commands_of(takeover)
+    kill(stage, order, one)
     until(lambda: fences(stage.printed("two")), "the second one's fence")
-    stage.compare(str(takeover), shown, stage.printed("two"))
-    assert fences(stage.printed("one"))[0] < fences(stage.printed("two"))[0]
+    stage.compare(str(takeover), shown_second, stage.printed("two"))
+    assert fences(stage.printed("one")) < fences(stage.printed("two"))
     two.terminate()
     two.wait(30)
 
 
 def survive_a_kill(stage: Stage, blocks: list[Block]) -> None:
-    """Transfers for ever, killed again and again: whatever was in doubt, the sum is right."""
-    transfers, run, kill, look, check, checked = blocks
+    """Transfers for ever, killed again and again: the sum is right after each."""
+    transfers, run, order, look, check, checked = blocks
     stage.save(transfers)
     stage.save(check)
-    ((order, _),) = commands_of(kill)
-    assert re.fullmatch(r"kill -9 \d+", order), kill
-    ((command, _),) = commands_of(run)
-    for round_number in range(3):
+    ((command, shown),) = commands_of(run)
+    for number in range(3):
         process = stage.start(command, "transfers")
-        until(lambda: _made(stage) > 20, "transfers under way")
-        time.sleep(0.01 * round_number)
-        assert process.poll() is None, stage.printed("transfers")
-        process.kill()
-        process.wait(30)
+        until(lambda: stage.printed("transfers").count("\n") > 2, "transfers under way")
+        time.sleep(0.003 * number)  # kills at different places
+        kill(stage, order, process)
+        stage.compare(str(run), shown, stage.printed("transfers"))
         stage.console(look)
         stage.console(checked)
-        (stage.folder / "count").unlink()
 
 
-def _made(stage: Stage) -> int:
-    try:
-        return int((stage.folder / "count").read_text() or 0)
-    except (FileNotFoundError, ValueError):
-        return 0
+# What gunicorn does with its configuration: it forks, and calls the hooks in the worker.
+_PRE_FORK: Final = """
+import os, runpy
+hooks = runpy.run_path("gunicorn.conf.py")
+import clients
+for _ in range(2):
+    pid = os.fork()
+    if pid == 0:
+        hooks["post_fork"](None, None)
+        lease = clients.client().lock("request").acquire(timeout_s=20)
+        hooks["worker_exit"](None, None)  # the lease is still held
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+"""
 
 
+def pre_fork(stage: Stage, blocks: list[Block]) -> None:
+    """Two workers, one after the other: the second gets the lock that the first left held."""
+    (block,) = blocks
+    stage.save(block)
+    (stage.folder / "server.py").write_text(_PRE_FORK)
+    stage.run("python server.py")
+
+
+# By page and heading: all blocks under that heading are the driver's.
 DRIVERS: Final[dict[tuple[str, str], Driver]] = {
     ("README.md", "A lock in two terminals"): take_over,
+    ("docs/how-to/run-a-migration-once.md", "On the command line"): take_over,
+    ("docs/how-to/use-it-with-fork.md", "gunicorn"): pre_fork,
+    ("docs/tutorial/first-five-minutes.md", "Two processes, one lock"): contend,
+    ("docs/tutorial/first-five-minutes.md", "A transaction that survives a kill"): survive_a_kill,
 }

@@ -25,6 +25,7 @@ TABLES = {
     "loose": "(a PRIMARY KEY ON CONFLICT REPLACE, b NOT NULL ON CONFLICT REPLACE DEFAULT 7, c)",
     "made": "(a PRIMARY KEY, b, d AS (b || '-') STORED, c, e AS (c || a))",
 }
+COUNTED = ("counted", "numbered")
 SCHEMA = ";".join(f"CREATE TABLE {name}{columns}" for name, columns in TABLES.items())
 
 # Few distinct keys, so that statements meet each other's rows; NULL is for other columns only.
@@ -69,6 +70,11 @@ Statement = tuple[str, str, dict[str, Any]]
 def run(connection: sqlite3.Connection, statement: Statement) -> str:
     """Run the statement and return its error, since both worlds must fail alike."""
     change, table, parameters = statement
+    if table in COUNTED:
+        # SQLite leaves half of an INSERT OR IGNORE behind when a key is no integer, but not
+        # on a table with triggers; so the two worlds would differ.
+        fit = {name: parameters[name] for name in "kl" if isinstance(parameters[name], int)}
+        parameters = parameters | {"k": 7, "l": 8} | fit
     try:
         connection.execute(change.format(t=table), parameters)
     except (sqlite3.IntegrityError, sqlite3.OperationalError) as error:

@@ -230,6 +230,21 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     assert file.rows("SELECT * FROM t") == [(1,)]
 
 
+def test_a_constraint_that_waits_for_the_commit_aborts_one_phase(tmp_path: Path) -> None:
+    file = File(
+        tmp_path / "f.db",
+        "CREATE TABLE p(a PRIMARY KEY); CREATE TABLE t(a PRIMARY KEY,"
+        " b REFERENCES p(a) DEFERRABLE INITIALLY DEFERRED)",
+    )
+    name = new_branch()
+    branch = file.begin(name)
+    branch.connection.execute("INSERT INTO t VALUES (1, 'nobody')")
+    with pytest.raises(TransactionAborted, match="FOREIGN KEY"):
+        branch.commit_one_phase()
+    assert not file.participant.committed(str(name))
+    assert file.rows("SELECT * FROM t") == []
+
+
 def test_closing_the_participant_ends_its_branches(tmp_path: Path) -> None:
     file = File(tmp_path / "f.db", "CREATE TABLE t(a INTEGER PRIMARY KEY)")
     with closing(file.participant):

@@ -123,7 +123,8 @@ class Listener:
                     return
                 level = logging.WARNING if isinstance(error, ConcordantError) else logging.ERROR
                 _log.log(level, "the hint channel broke, opening another: %s", error)
-                self._stream = None
+                if self._stream is stream:
+                    self._stream = None
                 stream.close()
                 if self._clock.local_ns() - self._opened_ns < _LASTING_NS:
                     self._closed.wait(_REOPEN_S)  # one that breaks again and again

@@ -14,6 +14,8 @@ from tests.crash.aio.saboteur import AsyncSaboteur
 from tests.crash.books import AMOUNT, dialect_of, new_effect
 from tests.crash.job import Job, Place, idle_file
 from tests.provision.bridge import async_rows, async_sleep
+from tests.surface.aio.moving import FirstPass
+from tests.surface.together import async_eventually
 
 _PATIENCE_S = 20.0
 
@@ -34,12 +36,15 @@ async def act(job: Job) -> dict[str, Any]:
     """Do the job and return how it ended."""
     saboteur = AsyncSaboteur(job.faults, job.folder)
     saga = saga_of(job, saboteur)
+    first = FirstPass(saboteur)
     coordinator = AsyncCoordinator(
-        job.log, owner_ttl_s=job.owner_ttl_s, recover_every_s=3600, executor=saboteur
+        job.log, owner_ttl_s=job.owner_ttl_s, recover_every_s=3600, executor=first
     )
+    coordinator.register(saga)
     async with coordinator:
-        coordinator.register(saga)
         if job.role == "saga":
+            # One thing at a time, so that a fault strikes nothing else.
+            await async_eventually(first.over)
             ended = await _run(job, coordinator, saga)
         else:
             ended = await _recover(coordinator)

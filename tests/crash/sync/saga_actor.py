@@ -15,6 +15,8 @@ from tests.crash.books import AMOUNT, dialect_of, new_effect
 from tests.crash.job import Job, Place, idle_file
 from tests.crash.sync.saboteur import Saboteur
 from tests.provision.bridge import rows, sleep
+from tests.surface.sync.moving import FirstPass
+from tests.surface.together import eventually
 
 _PATIENCE_S = 20.0
 
@@ -35,12 +37,15 @@ def act(job: Job) -> dict[str, Any]:
     """Do the job and return how it ended."""
     saboteur = Saboteur(job.faults, job.folder)
     saga = saga_of(job, saboteur)
+    first = FirstPass(saboteur)
     coordinator = Coordinator(
-        job.log, owner_ttl_s=job.owner_ttl_s, recover_every_s=3600, executor=saboteur
+        job.log, owner_ttl_s=job.owner_ttl_s, recover_every_s=3600, executor=first
     )
+    coordinator.register(saga)
     with coordinator:
-        coordinator.register(saga)
         if job.role == "saga":
+            # One thing at a time, so that a fault strikes nothing else.
+            eventually(first.over)
             ended = _run(job, coordinator, saga)
         else:
             ended = _recover(coordinator)

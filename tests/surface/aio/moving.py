@@ -125,7 +125,7 @@ class Trouble:
         raise OutcomeUnknown("lost by the test")
 
 
-class _FirstPass:
+class FirstPass:
     """Sees when the pass of recovery that comes with the start has nothing left to do."""
 
     def __init__(self, inner: Executor) -> None:
@@ -139,12 +139,12 @@ class _FirstPass:
         if not isinstance(command, Claim) or command.own:
             return await self._inner(machine, state, command, action)
         try:
-            listing = await self._inner(machine, state, command, action)
+            answer = await self._inner(machine, state, command, action)
         except BaseException:
             self.seen = True
             raise
-        self.seen = self.seen or not listing.records
-        return listing
+        self.seen = self.seen or not getattr(answer, "records", ())
+        return answer
 
     async def over(self) -> bool:
         """Tell whether it is over."""
@@ -160,7 +160,7 @@ async def coordinating(
     It has recovered what was left when the body begins, and from then on does so when told.
     """
     options = {"owner_ttl_s": 30.0, "recover_every_s": 3600.0} | options
-    first = _FirstPass(executor)
+    first = FirstPass(executor)
     coordinator = AsyncCoordinator(log_url, executor=first, **options)
     for saga in sagas:
         coordinator.register(saga)

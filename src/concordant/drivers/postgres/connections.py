@@ -35,11 +35,18 @@ def is_alive(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any])
     return not poll.poll(0)
 
 
-def _checked(results: list[PGresult], encoding: str) -> list[PGresult]:
-    for result in results:
+# What a branch may have set for its session must not meet the next one.
+RESET: Final = "RESET ALL; SET SESSION AUTHORIZATION DEFAULT"
+
+
+def _checked(results: list[PGresult], encoding: str, needed: int | None) -> bool:
+    """Raise the first error among those results that count; tell whether all are well."""
+    for index, result in enumerate(results):
         if result.status == ExecStatus.FATAL_ERROR:
-            raise psycopg.errors.error_from_result(result, encoding)
-    return results
+            if needed is None or index < needed:
+                raise psycopg.errors.error_from_result(result, encoding)
+            return False
+    return True
 
 
 def _refuse(what: str) -> NoReturn:
@@ -80,14 +87,18 @@ class BoundConnection(psycopg.Connection[tuple[Any, ...]]):
                 f"no reply within {bound_s:g} s; for slower statements raise reply_timeout_s"
             ) from None
 
-    def simple(self, statements: str) -> list[PGresult]:
+    def simple(self, statements: str, needed: int | None = None) -> list[PGresult]:
         """Run statements without parameters in one message and return all results.
 
-        Below psycopg's cursors, whose comforts cost as much as the statements themselves.
+        An error in one of the first `needed` is raised (all, by default); one after them only
+        closes the connection. Below psycopg's cursors, whose comforts cost as much as the
+        statements themselves.
         """
         self.pgconn.send_query(statements.encode())
-        results = self.wait(generators.execute(self.pgconn))
-        return _checked(results, self.info.encoding)
+        results: list[PGresult] = self.wait(generators.execute(self.pgconn))
+        if not _checked(results, self.info.encoding, needed):
+            self.close()
+        return results
 
 
 class AsyncBoundConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
@@ -125,14 +136,18 @@ class AsyncBoundConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
                 f"no reply within {bound_s:g} s; for slower statements raise reply_timeout_s"
             ) from None
 
-    async def simple(self, statements: str) -> list[PGresult]:
+    async def simple(self, statements: str, needed: int | None = None) -> list[PGresult]:
         """Run statements without parameters in one message and return all results.
 
-        Below psycopg's cursors, whose comforts cost as much as the statements themselves.
+        An error in one of the first `needed` is raised (all, by default); one after them only
+        closes the connection. Below psycopg's cursors, whose comforts cost as much as the
+        statements themselves.
         """
         self.pgconn.send_query(statements.encode())
-        results = await self.wait(generators.execute(self.pgconn))
-        return _checked(results, self.info.encoding)
+        results: list[PGresult] = await self.wait(generators.execute(self.pgconn))
+        if not _checked(results, self.info.encoding, needed):
+            await self.close()
+        return results
 
 
 class BranchConnection(BoundConnection):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import time
@@ -26,12 +27,16 @@ class PostgresHints:
     def __init__(self, options: PostgresOptions, client: str) -> None:
         assert is_client(client)
         self._options = options
-        self._wake, self._woken = socket.socketpair()
+        self._pid = os.getpid()
         try:
             self._connection = BoundConnection.connect(options.conninfo, autocommit=True)
         except psycopg.Error as error:
             raise connection_error(error, options.place) from None
         self._connection.reply_timeout_s = options.reply_timeout_s
+        self._wake, self._woken = socket.socketpair()
+        self._poll = select.poll()
+        self._poll.register(self._connection.pgconn.socket, select.POLLIN)
+        self._poll.register(self._woken, select.POLLIN)
         self._arrived: list[Hint] = []
         self._connection.add_notify_handler(self._note)
         self._closed = False
@@ -50,15 +55,12 @@ class PostgresHints:
 
     def get(self, timeout_s: float) -> list[Hint]:
         """Return the hints that have arrived; see HintStream."""
-        poll = select.poll()
-        poll.register(self._connection.pgconn.socket, select.POLLIN)
-        poll.register(self._woken, select.POLLIN)
         end_s = time.monotonic() + timeout_s
         while not self._arrived and not self._closed:
             left_s = end_s - time.monotonic()
             if left_s <= 0:
                 break
-            if poll.poll(left_s * 1000):
+            if self._poll.poll(left_s * 1000):
                 self._receive()
         if self._closed:
             raise BackendUnavailable(f"{self._options.place}: the hint channel is closed")
@@ -99,4 +101,6 @@ class PostgresHints:
             return
         self._closed = True
         self._wake.send(b"x")
-        self._connection.close()
+        # A forked child's copy must not say goodbye for its parent.
+        if self._pid == os.getpid():
+            self._connection.close()

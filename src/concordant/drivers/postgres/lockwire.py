@@ -40,7 +40,20 @@ LIMITS: Final = json.dumps(
 
 def encode(operations: Sequence[Operation]) -> str:
     """Return the operations as JSON, each with its verb."""
-    return json.dumps([{"op": type(each).__name__.lower(), **asdict(each)} for each in operations])
+    return json.dumps([_row(each) for each in operations])
+
+
+def _row(operation: Operation) -> dict[str, Any]:
+    row = {"op": type(operation).__name__.lower(), **asdict(operation)}
+    if "note" in row:
+        # As JSON within JSON, since the database's own text takes neither NUL nor half of a
+        # surrogate pair, and the notes of others travel in the same batch.
+        row["note"] = json.dumps(row["note"])[1:-1]
+    return row
+
+
+def _note(text: str) -> str:
+    return str(json.loads(f'"{text}"'))
 
 
 def decode(operations: Sequence[Operation], answer: Sequence[Any]) -> list[Result]:
@@ -81,8 +94,8 @@ def _view(name: str, lock: dict[str, Any], moment: Moment) -> View:
     record = LockRecord(
         lock["f"],
         lock["c"],
-        tuple(Holder(*holder) for holder in lock["h"]),
-        tuple(Waiter(*waiter) for waiter in lock["w"]),
+        tuple(Holder(o, f, p, t, e, c, _note(n)) for o, f, p, t, e, c, n in lock["h"]),
+        tuple(Waiter(o, p, t, e, _note(n)) for o, p, t, e, n in lock["w"]),
     )
     return view(name, record, moment)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from importlib.resources import files
-from typing import Final
+from typing import Final, LiteralString
 
 META: Final = (
     "CREATE TABLE IF NOT EXISTS concordant_meta (key text PRIMARY KEY, value text NOT NULL)"
@@ -20,6 +20,12 @@ GUARD: Final = """CREATE TABLE IF NOT EXISTS concordant_guard (
     fence bigint NOT NULL,
     owner text NOT NULL
 )"""
+
+# What a caller was told must survive a crash of the server, whatever its default is.
+DURABLE: Final[LiteralString] = (
+    "SELECT set_config('synchronous_commit', 'local', true)"
+    " WHERE current_setting('synchronous_commit') = 'off'"
+)
 
 # CREATE TABLE IF NOT EXISTS fails when two sessions run it at once, so they take turns.
 SETUP_LOCK: Final = "SELECT pg_advisory_xact_lock(7165921843300187)"

@@ -92,7 +92,7 @@ local function promote(record, granted)
   local waiters = record[WAITERS]
   if #waiters == 0 then return end
   local permits = free(record)
-  while waiters[1] and waiters[1][W_PERMITS] < permits do
+  while waiters[1] and waiters[1][W_PERMITS] <= permits do
     local head = table.remove(waiters, 1)
     permits = permits - head[W_PERMITS]
     local holder = {head[OWNER], now + CONFIRM_US, next_fence(record), head[W_PERMITS],

@@ -13,7 +13,7 @@ from concordant.drivers.postgres.connections import AsyncBranchConnection
 from concordant.drivers.postgres.errors import is_lost, translate
 from concordant.drivers.postgres.options import PostgresOptions
 from concordant.drivers.postgres.promises import CAPABILITIES
-from concordant.drivers.postgres.schema import BARRIER
+from concordant.drivers.postgres.schema import BARRIER, DURABLE
 from concordant.errors import BackendUnavailable, ConcordantError, OutcomeUnknown, UsageError
 from concordant.transactions.barrier import Op, Ruling, judge, why_refused
 
@@ -84,9 +84,10 @@ class AsyncPostgresStepWork:
     async def refuse(self, reason: str) -> None:
         self._begin_end()
         try:
-            await self._connection.execute("ROLLBACK")
+            await self._connection.simple(f"ROLLBACK; BEGIN; {DURABLE}")
             # Somebody may have come in between; then that verdict stands, and is found next.
             await self._connection.execute(_WRITE, (*self._key, "failed", reason))
+            await self._connection.simple("COMMIT")
         except psycopg.Error as error:
             raise await self._failed(error) from error
         except BaseException:
@@ -157,7 +158,8 @@ class AsyncPostgresBarrier:
         self, connection: AsyncBranchConnection, gid: str, step: str, op: Op
     ) -> tuple[Ruling, str]:
         lock_ms = round(self._options.lock_timeout_s * 1000)
-        await connection.execute(f"BEGIN; SET LOCAL lock_timeout = {lock_ms}")
+        connection.reply_timeout_s = self._options.branch_reply_s
+        await connection.simple(f"BEGIN; SET LOCAL lock_timeout = {lock_ms}; {DURABLE}")
         verdict = "done" if op == "action" else "void"
         cursor = await connection.execute(_WRITE, (gid, step, "action", verdict, ""))
         fresh = cursor.rowcount == 1

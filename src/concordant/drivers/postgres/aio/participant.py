@@ -23,6 +23,11 @@ _FIT: Final = (
     " to_regclass('concordant_branch') IS NOT NULL AND to_regclass('concordant_guard') IS NOT NULL"
     " AND to_regclass('concordant_meta') IS NOT NULL"
 )
+_WHO: Final = (
+    "SELECT value, (SELECT relnamespace::regnamespace::text FROM pg_class"
+    " WHERE oid = to_regclass('concordant_branch'))"
+    " FROM concordant_meta WHERE key = 'resource.id'"
+)
 _OPEN: Final = (
     "SELECT gid, extract(epoch FROM clock_timestamp() - prepared)::float8, owner::text"
     " FROM pg_prepared_xacts WHERE database = current_database() ORDER BY prepared"
@@ -41,6 +46,7 @@ class AsyncPostgresParticipant:
         self._options = options
         self._pool = AsyncPool(options, AsyncBranchConnection)
         self._resource = ""
+        self._schema = ""
 
     @property
     def place(self) -> str:
@@ -68,20 +74,22 @@ class AsyncPostgresParticipant:
             (new_log_id(),),
         )
         await self._pool.run(_PURGE)
-        ((self._resource,),) = await self._pool.run(
-            "SELECT value FROM concordant_meta WHERE key = 'resource.id'"
-        )
+        ((self._resource, self._schema),) = await self._pool.run(_WHO)
         return self._resource
 
     async def begin(self, branch: BranchId) -> AsyncPostgresBranch:
         await self.resource()
         connection = await self._pool.take()
+        lock_ms = round(self._options.lock_timeout_s * 1000)
         try:
             if not connection.evidence_prepared:
-                lock_ms = round(self._options.lock_timeout_s * 1000)
-                await connection.simple(f"SET lock_timeout = {lock_ms}; {EVIDENCE}")
+                await connection.simple(EVIDENCE.format(schema=self._schema))
                 connection.evidence_prepared = True
-            await connection.simple(f"BEGIN; SET LOCAL concordant.branch = '{branch}'")
+            await connection.simple(
+                f"BEGIN; SET LOCAL concordant.branch = '{branch}';"
+                f" SET LOCAL lock_timeout = {lock_ms}"
+            )
+            connection.reply_timeout_s = self._options.branch_reply_s
         except psycopg.Error as error:
             await self._pool.drop(connection)
             raise translate(error, self.place, sent=False) from error
@@ -120,6 +128,7 @@ class AsyncPostgresParticipant:
         await self.resource()
         connection = await self._pool.take()
         lock_ms = round(self._options.lock_timeout_s * 1000)
+        connection.reply_timeout_s = self._options.branch_reply_s
         try:
             # The tombstone makes a commit that is still on its way fail on the key. If its
             # transaction is open, this waits for it, bounded.

@@ -30,9 +30,14 @@ class AsyncPool(Generic[_Kind]):
         self._pid = os.getpid()
         self._closed = False
 
+    @property
+    def forked(self) -> bool:
+        """Whether this is a child, whose connections are its parent's."""
+        return self._pid != os.getpid()
+
     async def take(self) -> _Kind:
         """Return a connection that was alive a moment ago."""
-        if self._closed or self._pid != os.getpid():
+        if self._closed or self.forked:
             raise UsageError(f"{self.options.place} was closed here, or opened before a fork")
         while (kept := self._pop()) is not None:
             if is_alive(kept):
@@ -97,7 +102,7 @@ class AsyncPool(Generic[_Kind]):
     async def aclose(self) -> None:
         """Close every connection; what was open on one is rolled back by the server."""
         self._closed = True
-        if self._pid != os.getpid():
+        if self.forked:
             return
         connections = [*self._idle, *self._out]
         self._idle.clear()

@@ -13,7 +13,7 @@ from concordant.drivers.postgres.connections import BranchConnection
 from concordant.drivers.postgres.errors import is_lost, translate
 from concordant.drivers.postgres.options import PostgresOptions
 from concordant.drivers.postgres.promises import CAPABILITIES
-from concordant.drivers.postgres.schema import BARRIER
+from concordant.drivers.postgres.schema import BARRIER, DURABLE
 from concordant.drivers.postgres.sync.pool import Pool
 from concordant.errors import BackendUnavailable, ConcordantError, OutcomeUnknown, UsageError
 from concordant.transactions.barrier import Op, Ruling, judge, why_refused
@@ -85,9 +85,10 @@ class PostgresStepWork:
     def refuse(self, reason: str) -> None:
         self._begin_end()
         try:
-            self._connection.execute("ROLLBACK")
+            self._connection.simple(f"ROLLBACK; BEGIN; {DURABLE}")
             # Somebody may have come in between; then that verdict stands, and is found next.
             self._connection.execute(_WRITE, (*self._key, "failed", reason))
+            self._connection.simple("COMMIT")
         except psycopg.Error as error:
             raise self._failed(error) from error
         except BaseException:
@@ -158,7 +159,8 @@ class PostgresBarrier:
         self, connection: BranchConnection, gid: str, step: str, op: Op
     ) -> tuple[Ruling, str]:
         lock_ms = round(self._options.lock_timeout_s * 1000)
-        connection.execute(f"BEGIN; SET LOCAL lock_timeout = {lock_ms}")
+        connection.reply_timeout_s = self._options.branch_reply_s
+        connection.simple(f"BEGIN; SET LOCAL lock_timeout = {lock_ms}; {DURABLE}")
         verdict = "done" if op == "action" else "void"
         cursor = connection.execute(_WRITE, (gid, step, "action", verdict, ""))
         fresh = cursor.rowcount == 1

@@ -9,17 +9,19 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from concordant.drivers.base import Vote
-from concordant.drivers.postgres.connections import BranchConnection
+from concordant.drivers.postgres.connections import RESET, BranchConnection
 from concordant.drivers.postgres.errors import is_lost, translate
+from concordant.drivers.postgres.schema import DURABLE
 from concordant.drivers.postgres.sync.pool import Pool
-from concordant.errors import OutcomeUnknown, TransactionAborted
+from concordant.errors import OutcomeUnknown, TransactionAborted, UsageError
 
 # The evidence row is written only if the branch has written something. The setting was made
 # local to the transaction that `begin` opened: a COMMIT in the user's own SQL has ended it,
 # the name is then missing, and the row's NOT NULL refuses the vote.
-# Planned once a connection, since it runs in every branch.
+# Planned once a connection, since it runs in every branch; whatever search_path the work has
+# set by then, the table is found.
 EVIDENCE: Final = """PREPARE concordant_evidence (text) AS
-INSERT INTO concordant_branch (branch, state)
+INSERT INTO {schema}.concordant_branch (branch, state)
 SELECT NULLIF(current_setting('concordant.branch', true), ''), 'committed'
 WHERE pg_current_xact_id_if_assigned() IS NOT NULL
    OR coalesce(current_setting('concordant.branch', true), '') <> $1"""
@@ -52,6 +54,7 @@ class PostgresBranch:
         return self._connection
 
     def prepare(self) -> Vote:
+        self._check_here()
         reason = self._unfit()
         if reason:
             self.abandon()
@@ -65,8 +68,7 @@ class PostgresBranch:
             if is_lost(error):
                 self._drop()
                 raise translate(error, self._pool.options.place, sent=True) from error
-            self.abandon()
-            return Vote("refused", self._why(error))
+            return Vote("refused", self._refused(error))
         except BaseException:
             self._drop()
             raise
@@ -74,31 +76,35 @@ class PostgresBranch:
         return Vote("prepared" if wrote else "read-only")
 
     def commit_one_phase(self) -> None:
+        self._check_here()
         reason = self._unfit()
         if reason:
             self.abandon()
             raise TransactionAborted(f"{self._pool.options.place}: {reason}")
         try:
-            self._end_with("COMMIT")
+            self._end_with(DURABLE, "COMMIT")
         except psycopg.Error as error:
             if is_lost(error):
                 self._drop()
                 raise OutcomeUnknown(
                     f"{self._pool.options.place}: the commit was not answered; ask for the branch"
                 ) from error
-            self.abandon()
-            raise TransactionAborted(f"{self._pool.options.place}: {self._why(error)}") from error
+            why = self._refused(error)
+            raise TransactionAborted(f"{self._pool.options.place}: {why}") from error
         except BaseException:
             self._drop()
             raise
         self._give_back()
 
     def abandon(self) -> None:
-        if self._over:
+        if self._over or self._pool.forked:
+            return
+        if self._connection.info.transaction_status == TransactionStatus.IDLE:
+            # What the work has set for the session before it ended the transaction stays set.
+            self._drop()
             return
         try:
-            if self._connection.info.transaction_status != TransactionStatus.IDLE:
-                self._connection.simple("ROLLBACK")
+            self._connection.simple("ROLLBACK")
         except psycopg.Error:
             # The server rolls back by itself once the connection is gone.
             self._drop()
@@ -108,6 +114,10 @@ class PostgresBranch:
             raise
         self._give_back()
 
+    def _check_here(self) -> None:
+        if self._pool.forked:
+            raise UsageError(f"{self._branch} was begun before a fork; its parent ends it")
+
     def _unfit(self) -> str:
         status = self._connection.info.transaction_status
         if status == TransactionStatus.INERROR:
@@ -116,21 +126,30 @@ class PostgresBranch:
             return _ENDED
         return ""
 
-    def _end_with(self, ending: str) -> bool:
+    def _end_with(self, *endings: str) -> bool:
         """Write the evidence and end the transaction in one round trip; tell if it wrote.
 
         Only the tag says how it ended: PREPARE TRANSACTION and COMMIT in a failed transaction
         answer ROLLBACK, and no error.
         """
-        results = self._connection.simple(
-            f"EXECUTE concordant_evidence('{self._branch}'); {ending}"
-        )
-        tag = (results[-1].command_status or b"").decode()
-        if not ending.startswith(tag):
+        statements = (f"EXECUTE concordant_evidence('{self._branch}')", *endings)
+        message = "; ".join((*statements, RESET))
+        results = self._connection.simple(message, len(statements))
+        tag = (results[len(endings)].command_status or b"").decode()
+        if not endings[-1].startswith(tag):
             raise psycopg.errors.InFailedSqlTransaction(
-                f"{ending.split(' ')[0]} was answered by {tag}"
+                f"{endings[-1].split(' ')[0]} was answered by {tag}"
             )
         return results[0].command_tuples == 1
+
+    def _refused(self, error: psycopg.Error) -> str:
+        """Roll back, and say why it had to be."""
+        if isinstance(error, psycopg.errors.InvalidSqlStatementName):
+            # The next branch would miss it as well.
+            self._drop()
+        else:
+            self.abandon()
+        return self._why(error)
 
     def _why(self, error: psycopg.Error) -> str:
         if isinstance(error, psycopg.errors.NotNullViolation) and "concordant" in str(error):
@@ -138,7 +157,10 @@ class PostgresBranch:
         if isinstance(error, psycopg.errors.UniqueViolation) and "concordant_branch" in str(error):
             return "this branch was committed or refused before"
         if isinstance(error, psycopg.errors.InvalidSqlStatementName):
-            return "a pooler gave the branch another session; name the database itself"
+            return (
+                "what was prepared for the session is gone, by DEALLOCATE or by a pooler that "
+                "gave the branch another session; name the database itself"
+            )
         return str(error).strip().splitlines()[0]
 
     def _give_back(self) -> None:

@@ -13,10 +13,10 @@ from concordant.drivers.postgres.connections import BoundConnection
 from concordant.drivers.postgres.errors import translate
 from concordant.drivers.postgres.options import PostgresOptions
 from concordant.drivers.postgres.promises import CAPABILITIES
-from concordant.drivers.postgres.schema import LOG, META
+from concordant.drivers.postgres.schema import DURABLE, LOG, META
 from concordant.drivers.postgres.snapshot import Snapshot, refs_text, segments
 from concordant.drivers.postgres.sync.pool import Pool
-from concordant.errors import BackendUnavailable
+from concordant.errors import BackendUnavailable, OutcomeUnknown
 from concordant.transactions.logcheck import check_size, malformed
 from concordant.transactions.logmodel import decided_fresh, only_decides, perform
 from concordant.transactions.logrows import LogMoment
@@ -35,13 +35,21 @@ from concordant.transactions.operations import (
 
 _CLOCK: Final = "(extract(epoch FROM clock_timestamp()) * 1e6)::bigint"
 _MOMENT: Final = f"SELECT {_CLOCK}, (SELECT value FROM concordant_meta WHERE key = 'log.id')"
-# A process that is stopped between the two round trips must not keep rows from the others.
-_BEGIN: Final = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 3000"
+_BEGIN: Final[tuple[LiteralString, ...]] = (
+    "BEGIN",
+    # A process that is stopped between the two round trips must not keep rows from the others.
+    "SET LOCAL idle_in_transaction_session_timeout = 3000",
+    DURABLE,
+)
 _TRIES: Final = 8
 
 # Decisions and their ends, all in one statement and so in one round trip and one sync.
 _HOT: Final[LiteralString] = """
-WITH clock AS (SELECT (extract(epoch FROM clock_timestamp()) * 1e6)::bigint AS us),
+WITH clock AS (
+    SELECT (extract(epoch FROM clock_timestamp()) * 1e6)::bigint AS us,
+        CASE WHEN current_setting('synchronous_commit') = 'off'
+            THEN set_config('synchronous_commit', 'local', true) END
+),
 asked AS (
     SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[])
     AS t (gid, outcome, owner, epoch, branches)
@@ -79,7 +87,12 @@ class PostgresLog:
             return self._decide(batch)
         results: list[LogResult] = []
         for part in segments(batch):
-            results += self._perform(part)
+            try:
+                results += self._perform(part)
+            except BackendUnavailable as error:
+                if results:
+                    raise _in_part(error) from error
+                raise
         return results
 
     def close(self) -> None:
@@ -114,18 +127,29 @@ class PostgresLog:
         finished = sorted(each.gid for each in batch if isinstance(each, Finish))
         fresh = {row[0] for row in self._pool.run(_HOT, (*columns, finished))}
         late = sorted({each.gid for each in decides} - fresh)
-        standing: dict[str, Decision] = {}
-        if late:
-            for answer in self._perform([Load(gid) for gid in late]):
-                assert isinstance(answer, Listing)
-                standing |= {decision.gid: decision for decision in answer.decisions}
+        standing = self._standing(late) if late else {}
         results: list[LogResult] = []
         for each in batch:
             if isinstance(each, Decide):
-                results.append(standing.get(each.gid) or decided_fresh(each))
+                new = each.gid in fresh
+                results.append(decided_fresh(each) if new else standing[each.gid])
             else:
                 results.append(Finished())
         return results
+
+    def _standing(self, gids: Sequence[str]) -> dict[str, Decision]:
+        """Return decisions that were there before the batch, all else of which is done."""
+        try:
+            answers = self._perform([Load(gid) for gid in gids])
+        except BackendUnavailable as error:
+            raise _in_part(error) from error
+        listings = [answer for answer in answers if isinstance(answer, Listing)]
+        found = {each.gid: each for listing in listings for each in listing.decisions}
+        if len(found) < len(gids):
+            raise OutcomeUnknown(
+                f"{self._options.place}: a decision was purged meanwhile; ask again"
+            )
+        return found
 
     # --- the rest: read and lock, let the model work, write ----------------------------------
 
@@ -142,8 +166,8 @@ class PostgresLog:
         try:
             snapshot = Snapshot([each for each in part if not malformed(each)] or [Load("-")])
             with connection.pipeline():
-                connection.execute(_BEGIN.partition(";")[0])
-                connection.execute(_BEGIN.partition(";")[2])
+                for statement in _BEGIN:
+                    connection.execute(statement)
                 clock = connection.execute(_MOMENT)
                 cursors = [connection.execute(*each) for each in snapshot.reads()]
             for cursor in cursors:
@@ -173,3 +197,8 @@ class PostgresLog:
         if stale:
             return None
         return [Purged(sum(counts[:2]))] if snapshot.purges else results
+
+
+def _in_part(error: BackendUnavailable) -> OutcomeUnknown:
+    """Return the error for a batch of which the first part was done and the rest was not."""
+    return OutcomeUnknown(f"the batch was done in part, then: {error}; ask again")
