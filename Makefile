@@ -9,6 +9,8 @@ PYTHON := $(VENV)/bin/python
 PIP := $(PYTHON) -m pip --disable-pip-version-check --quiet
 
 PYTEST_ARGS ?=
+# Most tests wait for processes and servers, so more of them than cores run side by side.
+WORKERS ?= 4
 SOAK_ARGS ?=
 BENCH_ARGS ?=
 FAST := $(wildcard tests/unit tests/property tests/contract)
@@ -33,10 +35,10 @@ servers: ## install the servers that the tests start (as root), or name what is 
 	@tools/install_servers.sh
 
 test: servers $(FULL) ## run every test, each crash point once
-	@$(PYTHON) -m pytest $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 test-fast: $(FULL) ## run what needs no server: unit, property and contract tests
-	@$(PYTHON) -m pytest $(FAST) -m "not server and not slow" $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest -n $(WORKERS) $(FAST) -m "not server and not slow" $(PYTEST_ARGS)
 
 soak: servers $(FULL) ## run the whole product of crash points, resumable (SOAK_ARGS)
 	@$(PYTHON) tools/soak.py $(SOAK_ARGS)

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -29,7 +29,9 @@ from concordant.locking import limits
 from concordant.placement.plan import Plan
 from concordant.sync.lease import Lease
 from concordant.sync.lock import Leases, Lock, Locks
-from concordant.transactions.operations import OwnerStates
+from concordant.transactions import twophase
+from concordant.transactions.operations import OwnerStates, SagaState
+from concordant.transactions.recovery import Verdict
 from tests.cli.pages import ROOT, blocks_of, code_in, rows, section, text_of
 from tests.provision.backends import BACKENDS, PORTS, offering
 
@@ -84,6 +86,7 @@ def test_the_guarantees_are_those_that_the_suites_hold_the_drivers_to() -> None:
         for name in ("survives_restart", "across_processes", "across_hosts"):
             assert told[name.replace("_", " ")] == _yes(getattr(promises, name)), backend.name
         assert told["detects dead waiters"] == _yes(promises.detects_dead_waiters)
+        assert told["a guard for data on it"] == _has_guard(backend.name)
     for port, title in zip(PORTS, _PORT_TITLES, strict=True):
         having = {scheme for scheme, told in table.items() if told[title] == "yes"}
         assert having == {backend.name for backend in offering(port)}, title
@@ -98,6 +101,12 @@ _PORT_TITLES = (
 )
 
 
+def _has_guard(backend: str) -> str:
+    package = "postgres" if backend == "postgresql" else backend
+    folder = Path(concordant.__file__).parent / "drivers" / package
+    return _yes((folder / "guard.py").exists())
+
+
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
@@ -107,8 +116,7 @@ def test_the_readme_promises_the_same() -> None:
     assert sorted(table) == registry.schemes()
     for backend in BACKENDS:
         told, promises = table[backend.name], backend.promises
-        same = promises.fencing == Fencing.SAME_TRANSACTION
-        assert told["a guard in the same transaction as the write"] == _yes(same)
+        assert told["a guard that commits with the write"].startswith(_has_guard(backend.name))
         quick = told["a waiter that is gone is passed over"] == "at once"
         assert quick == promises.detects_dead_waiters
         assert (told["leases survive"] != "nothing") == promises.survives_restart
@@ -209,6 +217,23 @@ def test_the_banks_json_is_on_its_page() -> None:
     told = [row[0].strip("`") for row in rows(section(page, "JSON"))[1:]]
     assert told == list(shown)
     assert set(shown["kill_details"][0]) == {"pid", "gid", "state", "recovered_by"}
+
+
+# --- states -------------------------------------------------------------------------------
+
+
+def test_every_state_of_the_machines_is_explained() -> None:
+    coordinator = section("docs/explanation/two-phase-commit.md", _STATES)
+    assert [row[0] for row in rows(coordinator)[1:]] == list(get_args(twophase.State))
+    sagas = " ".join(row[0] + " " + row[1] for row in rows(section(_SAGAS, "States"))[1:])
+    assert set(get_args(SagaState)) == set(re.findall(r"[a-z]+", sagas))
+    doubts = "docs/how-to/resolve-transactions-in-doubt.md"
+    told = code_in(" ".join(row[0] for row in rows(section(doubts, "What the states mean"))))
+    assert told == {*get_args(Verdict), "heuristic", "running", "aborting", "stuck"}
+
+
+_SAGAS = "docs/explanation/sagas-and-barriers.md"
+_STATES = "States of the coordinator's machine"
 
 
 # --- the Python surface -------------------------------------------------------------------

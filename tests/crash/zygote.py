@@ -68,14 +68,16 @@ def _ask(pid: int, ended: dict[int, int]) -> int | str:
 def main() -> None:
     """Serve until the input ends."""
     _preload()
-    started: list[int] = []
+    started: set[int] = set()
     ended: dict[int, int] = {}
     for line in sys.stdin:
         command, argument = json.loads(line)
         answer: int | str
         if command == "start":
             answer = _start(argument)
-            started.append(answer)
+            # After many children the system gives the same numbers again.
+            ended.pop(answer, None)
+            started.add(answer)
         else:
             answer = _ask(argument, ended)
         print(json.dumps(answer), flush=True)

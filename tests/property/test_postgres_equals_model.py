@@ -160,9 +160,7 @@ def compare(database: psycopg.Connection[Any], history: History) -> None:
     """Run the history in the database and compare every step."""
     asked: Sequence[Any] = [
         [row, moment.now_us, moment.fence_floor]
-        for row, moment in zip(
-            json.loads(encode(history.operations)), history.moments, strict=True
-        )
+        for row, moment in zip(json.loads(encode(history.operations)), history.moments, strict=True)
     ]
     query = "SELECT steps(%s::jsonb, %s::jsonb)"
     ((steps,),) = database.execute(query, (json.dumps(asked), LIMITS)).fetchall()

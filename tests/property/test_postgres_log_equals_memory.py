@@ -60,8 +60,16 @@ words = st.sampled_from(["", "one", 'two "\\\né'])
 states = st.sampled_from(["running", "aborting", "committed", "aborted", "stuck"])
 some = st.lists(st.sampled_from(GIDS[:-1]), max_size=2).map(tuple)
 
+outcomes = st.sampled_from(["commit", "abort"])
+definitions = st.sampled_from(["d@1", "d@2"])
+
 decides = st.builds(
-    Decide, gids, st.sampled_from(["commit", "abort"]), owners, epochs, st.sampled_from([(), refs()])
+    Decide,
+    gids,
+    st.sampled_from(["commit", "abort"]),
+    owners,
+    epochs,
+    st.sampled_from([(), refs()]),
 )
 asked = st.one_of(
     decides,
@@ -71,7 +79,7 @@ asked = st.one_of(
     st.builds(OpenOwner, owners, st.just(LEASE_MS), words),
     st.builds(RenewOwner, owners, epochs, st.just(LEASE_MS)),
     st.builds(CloseOwner, owners, epochs),
-    st.builds(Create, gids, st.just("saga"), st.sampled_from(["d@1", "d@2"]), words, owners, epochs),
+    st.builds(Create, gids, st.just("saga"), definitions, words, owners, epochs),
     st.builds(
         Advance,
         gids,

@@ -23,7 +23,8 @@ class _Struck:
         self._inner = inner
         self._at = at
         self._when = when
-        self.suspensions = 0
+        self._suspensions = 0
+        self.delivered = False
 
     def __await__(self) -> Generator[Any, Any, Any]:
         task = asyncio.current_task()
@@ -35,8 +36,8 @@ class _Struck:
                 future = steps.throw(throw) if throw is not None else steps.send(None)
             except StopIteration as end:
                 return end.value
-            self.suspensions += 1
-            if self.suspensions == self._at:
+            self._suspensions += 1
+            if self._suspensions == self._at:
                 self._strike(task, future)
             throw = None
             try:
@@ -45,13 +46,16 @@ class _Struck:
                 throw = error
 
     def _strike(self, task: asyncio.Task[Any], future: asyncio.Future[Any] | None) -> None:
+        def cancel() -> None:
+            self.delivered = task.cancel()
+
         if self._when == "at once":
-            task.cancel()
+            cancel()
         elif self._when == "when answered" and future is not None:
             # Before the callback by which the task itself would be woken.
-            future.add_done_callback(lambda _: task.cancel())
+            future.add_done_callback(lambda _: cancel())
         else:
-            _turns_later(3 if self._when == "three turns later" else 1, task.cancel)
+            _turns_later(3 if self._when == "three turns later" else 1, cancel)
 
 
 def _turns_later(turns: int, call: Callable[[], object]) -> None:
@@ -64,7 +68,7 @@ async def cancelled_at(
 ) -> tuple[asyncio.Task[Any], bool]:
     """Run the scenario in a task of its own, cancelled at that suspension.
 
-    Returns the task, which has ended, and whether there was such a suspension.
+    Returns the task, which has ended, and whether it lived long enough to be cancelled there.
     """
     struck = _Struck(scenario(), at, when)
 
@@ -74,4 +78,4 @@ async def cancelled_at(
     task = asyncio.ensure_future(run())
     done, _ = await asyncio.wait({task}, timeout=20)
     assert done, f"it hung when it was cancelled {when} at suspension {at}"
-    return task, struck.suspensions >= at
+    return task, struck.delivered

@@ -42,7 +42,6 @@ from tests.surface.aio.moving import (
 )
 from tests.surface.together import async_eventually
 
-
 # What the databases have to do with it is held by the barrier's contract, and by the tests of
 # sagas that nobody leaves.
 pytestmark = pytest.mark.parametrize("barrier_backend", [pytest.param(SQLITE, id="sqlite")])
