@@ -82,6 +82,11 @@ class TroubledServer(PostgresServer):
             cursor = plain.execute(statement, values or None)  # type: ignore[arg-type]
             return cursor.fetchall() if cursor.description else []
 
+    def prepared(self, url: str) -> list[str]:
+        """Return what is prepared in the database, oldest first."""
+        query = "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()"
+        return [gid for [gid] in self.ask(url, f"{query} ORDER BY prepared")]
+
     def end_sessions(self, condition: str = "true") -> int:
         """End the sessions of concordant that fit, and return how many they were."""
         ended = self.ask(
@@ -96,8 +101,7 @@ class TroubledServer(PostgresServer):
     def waiting(self, condition: str) -> None:
         """Return once a session of concordant fits."""
         query = (
-            "SELECT 1 FROM pg_stat_activity"
-            f" WHERE application_name = 'concordant' AND {condition}"
+            f"SELECT 1 FROM pg_stat_activity WHERE application_name = 'concordant' AND {condition}"
         )
         until(lambda: self.ask(self.url("postgres"), query))
 

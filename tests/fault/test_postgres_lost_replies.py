@@ -345,7 +345,7 @@ def test_a_transaction_over_a_bad_line_is_done_or_not(
         expected = [0, 1] if committed else [0]
         assert notes() == expected
         assert [row[0] for row in server.ask(other, "SELECT id FROM note ORDER BY id")] == expected
-        assert server.ask(url, "SELECT gid FROM pg_prepared_xacts") == []
+        assert server.prepared(url) == []
 
 
 def test_a_coordinator_alone_learns_of_its_lost_commit(

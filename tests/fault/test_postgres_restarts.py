@@ -189,4 +189,4 @@ def test_a_coordinator_finishes_over_a_restart(
     assert restarted
     assert notes() == [1]
     assert server.ask(other, "SELECT id FROM note") == [(1,)]
-    assert server.ask(url, "SELECT gid FROM pg_prepared_xacts") == []
+    assert server.prepared(url) == []

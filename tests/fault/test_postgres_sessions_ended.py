@@ -141,7 +141,7 @@ def test_a_session_that_ends_while_the_work_goes_on_aborts_everywhere(
             server.end_sessions(f"datname = '{database}' AND state = 'idle in transaction'")
         assert notes() == []
         assert server.ask(other, "SELECT * FROM note") == []
-        assert server.ask(url, "SELECT gid FROM pg_prepared_xacts") == []
+        assert server.prepared(url) == []
         # Nothing of it stands in the way of the next.
         with coordinator.transaction(url, other) as (a, b):
             for connection in (a, b):

@@ -5,6 +5,7 @@ Only its clock is replaced: a copy of the script reads the time from a key that 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import count
@@ -166,6 +167,31 @@ def operation(pair: Twins, kind: type, name: str, *fields: object) -> Operation:
 def test_the_script_does_what_the_model_does(plain: Redis, history: list) -> None:
     with closing(twins(plain)) as pair:
         for step_us, wishes in history:
+            pair.ask(step_us, [operation(pair, *wish) for wish in wishes])
+
+
+def stride(rng: random.Random) -> tuple[object, ...]:
+    """Return one wish on one crowded lock."""
+    owner, ttl_ms = rng.choice(OWNERS), rng.choice(TTLS_MS[1:])
+    kind = rng.choice([Acquire] * 5 + [Release, Release, Confirm, Renew, Cancel, Cancel, Break])
+    if kind is Acquire:
+        capacity = rng.choice([2] * 12 + [3])
+        permits = rng.randint(1, 2)
+        return (kind, "a", owner, ttl_ms, rng.random() < 0.8, permits, capacity, "")
+    if kind is Cancel:
+        return (kind, "a", owner, rng.random() < 0.3)
+    if kind is Break:
+        return (kind, "a", rng.randint(-2, 1))
+    return (kind, "a", rng.choice([owner, None]), rng.randint(-1, 1), ttl_ms)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_long_walks_over_a_crowded_lock_are_the_same(plain: Redis, seed: int) -> None:
+    rng = random.Random(seed)
+    with closing(twins(plain)) as pair:
+        for _ in range(500):
+            wishes = [stride(rng) for _ in range(rng.choice([1, 1, 2, 3]))]
+            step_us = rng.choice([1, 1, 1, 50_000, 500_000, 2_000_000])
             pair.ask(step_us, [operation(pair, *wish) for wish in wishes])
 
 

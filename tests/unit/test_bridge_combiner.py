@@ -35,6 +35,7 @@ class Gate:
         try:
             assert self.open.wait(20)
             if threading.get_ident() == self.interrupt_in:
+                self.interrupt_in = None  # the number may be another thread's later
                 raise KeyboardInterrupt
             if any(item < 0 for item in batch):
                 raise BackendUnavailable("no negative numbers")
@@ -231,6 +232,8 @@ class AsyncGate:
         """Return the doubles."""
         self.batches.append(list(batch))
         await self.open.wait()
+        if any(item < 0 for item in batch):
+            raise BackendUnavailable("no negative numbers")
         return [2 * item for item in batch]
 
 
@@ -313,6 +316,14 @@ async def failing(combiner: aio.Combiner[int, int]) -> int:
     raise BackendUnavailable("of the action")
 
 
+async def seeing_to_it(combiner: aio.Combiner[int, int]) -> str:
+    try:
+        await combiner.submit(-1)
+    except BackendUnavailable:
+        return f"seen to, {await combiner.submit(1)}"
+    return "not seen"
+
+
 Ending = Callable[..., object]
 
 
@@ -341,6 +352,7 @@ async def test_an_action_that_must_end_ends_though_it_is_cancelled(ending: Endin
             assert len(store.batches) == (2 if action is plainly else 1)
             assert task.cancelling() == cancellations
     assert await run(plainly) == 6
+    assert await run(seeing_to_it) == "seen to, 2"
     with pytest.raises(BackendUnavailable, match="of the action"):
         await run(failing)
 

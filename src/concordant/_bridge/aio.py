@@ -257,6 +257,8 @@ class finish(Generic[Value]):
                     yield asked
                 except asyncio.CancelledError as error:
                     cancelled = error
+                except Exception:  # the failure of what was asked, which is the action's to meet
+                    assert asked.done()
         except StopIteration as end:
             if cancelled is not None:
                 raise cancelled from None

@@ -20,7 +20,7 @@ class AsyncSagaStep:
 
     name: str
     action: _AsyncFunction
-    compensation: _AsyncFunction | None
+    compensation: _AsyncFunction
 
 
 class AsyncSaga:
@@ -72,12 +72,11 @@ class AsyncSaga:
         """The steps' names in order."""
         return tuple(step.name for step in self._steps)
 
-    def step(
-        self, name: str, action: _AsyncFunction, compensation: _AsyncFunction | None = None
-    ) -> None:
+    def step(self, name: str, action: _AsyncFunction, compensation: _AsyncFunction) -> None:
         """Add a step; its name is 1 to 64 of ``[A-Za-z0-9._-]``, unique in the saga.
 
-        Without a compensation there is nothing to undo, as for a step that only reads.
+        Every step has a compensation, the last one, too: an action whose answer was lost may
+        have happened. One that only reads has a compensation that does nothing.
         """
         if self._sealed:
             raise UsageError(f"add the step {name} before the saga {self.definition} is registered")

@@ -12,6 +12,7 @@ from concordant.bank.crew import Crew, Worker
 from concordant.bank.inputs import Transfer
 from concordant.bank.plan import BankPlan
 from concordant.drivers import registry
+from concordant.errors import BackendUnavailable, OutcomeUnknown
 from concordant.transactions.names import BranchId
 from concordant.transactions.operations import Listing, Load, Query
 
@@ -69,7 +70,11 @@ class Killer:
             victim = self._random.choice(busy)
             if not victim.stop():
                 continue
-            seen = self._unfinished(victim)
+            try:
+                seen = self._unfinished(victim)
+            except (BackendUnavailable, OutcomeUnknown):
+                # It was stopped while it kept the very database that is asked.
+                seen = None
             if seen is not None:
                 victim.kill()
                 gid, state = seen

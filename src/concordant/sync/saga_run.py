@@ -192,8 +192,6 @@ class SagaRun:
     def _call(self, op: Op, command: Act | Compensate) -> Any:
         chosen = self.saga.steps[command.index]
         function = chosen.action if op == "action" else chosen.compensation
-        if function is None:
-            return None
         # Its own action's result, too, if there is one.
         seen = command.index + (op == "compensation")
         context = StepContext(

@@ -35,6 +35,10 @@ def banks(barrier_backend: Backend, tmp_path: Path) -> Banks:
     return Banks(barrier_backend, tmp_path)
 
 
+async def nothing(ctx: AsyncStepContext) -> None:
+    """Do nothing, or undo it."""
+
+
 PAYLOAD = {"amount": AMOUNT}
 TOO_MUCH = {"amount": 500}
 
@@ -358,11 +362,8 @@ async def test_a_step_changes_one_database(log_url: str, banks: Banks) -> None:
             async with ctx.local(banks.urls[1]):
                 pass
 
-    async def undo(ctx: AsyncStepContext) -> None:
-        pass
-
     saga = AsyncSaga("both")
-    saga.step("both", both, undo)
+    saga.step("both", both, nothing)
     async with coordinating(log_url, saga) as coordinator:
         outcome = await coordinator.run(saga)
     assert outcome.state == "aborted"
@@ -384,11 +385,8 @@ async def test_a_result_that_cannot_be_kept_aborts_at_once(
             ctx.result = 1
         return 2
 
-    async def undo(ctx: AsyncStepContext) -> None:
-        pass
-
     saga = AsyncSaga("odd")
-    saga.step("act", act, undo)
+    saga.step("act", act, nothing)
     async with coordinating(log_url, saga) as coordinator:
         outcome = await coordinator.run(saga)
     assert outcome.state == "aborted"
@@ -407,7 +405,7 @@ async def test_work_that_was_rolled_back_is_never_taken_for_done(
             return 1
 
     saga = AsyncSaga("careless")
-    saga.step("act", act)
+    saga.step("act", act, nothing)
     async with coordinating(log_url, saga) as coordinator:
         outcome = await coordinator.run(saga)
     assert outcome.state == "aborted"
@@ -426,28 +424,25 @@ async def test_a_step_without_databases_answers_what_it_returns(log_url: str) ->
         raise StepFailed("no")
 
     saga = AsyncSaga("reading")
-    saga.step("look", look)
-    saga.step("refuse", refuse)
+    saga.step("look", look, nothing)
+    saga.step("refuse", refuse, nothing)
     async with coordinating(log_url, saga) as coordinator:
         assert (await coordinator.run(saga)).state == "aborted"
     assert seen == [{"look": {"price": 3, "of": ["a", 1]}}]
 
 
 async def test_what_cannot_be_meant_is_refused(log_url: str, banks: Banks) -> None:
-    async def act(ctx: AsyncStepContext) -> None:
-        pass
-
     for name in ("", "a b", "x" * 65, "a/b"):
         with pytest.raises(UsageError):
             AsyncSaga(name)
         with pytest.raises(UsageError):
-            AsyncSaga("a").step(name, act)
+            AsyncSaga("a").step(name, nothing, nothing)
     for options in ({"version": 0}, {"attempts_max": 0}, {"pause_first_s": 31.0}):
         with pytest.raises(UsageError):
             AsyncSaga("a", **options)  # type: ignore[arg-type]
     saga = banks.saga()
     with pytest.raises(UsageError, match="already"):
-        saga.step("debit", act)
+        saga.step("debit", nothing, nothing)
     async with coordinating(log_url) as coordinator:
         with pytest.raises(UsageError, match="register"):
             await coordinator.run(saga, PAYLOAD)
@@ -458,7 +453,7 @@ async def test_what_cannot_be_meant_is_refused(log_url: str, banks: Banks) -> No
         with pytest.raises(UsageError, match="another saga"):
             coordinator.register(banks.saga())
         with pytest.raises(UsageError, match="before"):
-            saga.step("more", act)
+            saga.step("more", nothing, nothing)
         for payload in ({1, 2}, float("nan"), "x" * 2**21):
             with pytest.raises(UsageError, match="payload"):
                 await coordinator.run(saga, payload)

@@ -35,6 +35,10 @@ def banks(barrier_backend: Backend, tmp_path: Path) -> Banks:
     return Banks(barrier_backend, tmp_path)
 
 
+def nothing(ctx: StepContext) -> None:
+    """Do nothing, or undo it."""
+
+
 PAYLOAD = {"amount": AMOUNT}
 TOO_MUCH = {"amount": 500}
 
@@ -352,11 +356,8 @@ def test_a_step_changes_one_database(log_url: str, banks: Banks) -> None:
             with ctx.local(banks.urls[1]):
                 pass
 
-    def undo(ctx: StepContext) -> None:
-        pass
-
     saga = Saga("both")
-    saga.step("both", both, undo)
+    saga.step("both", both, nothing)
     with coordinating(log_url, saga) as coordinator:
         outcome = coordinator.run(saga)
     assert outcome.state == "aborted"
@@ -376,11 +377,8 @@ def test_a_result_that_cannot_be_kept_aborts_at_once(log_url: str, banks: Banks,
             ctx.result = 1
         return 2
 
-    def undo(ctx: StepContext) -> None:
-        pass
-
     saga = Saga("odd")
-    saga.step("act", act, undo)
+    saga.step("act", act, nothing)
     with coordinating(log_url, saga) as coordinator:
         outcome = coordinator.run(saga)
     assert outcome.state == "aborted"
@@ -399,7 +397,7 @@ def test_work_that_was_rolled_back_is_never_taken_for_done(
             return 1
 
     saga = Saga("careless")
-    saga.step("act", act)
+    saga.step("act", act, nothing)
     with coordinating(log_url, saga) as coordinator:
         outcome = coordinator.run(saga)
     assert outcome.state == "aborted"
@@ -418,28 +416,25 @@ def test_a_step_without_databases_answers_what_it_returns(log_url: str) -> None:
         raise StepFailed("no")
 
     saga = Saga("reading")
-    saga.step("look", look)
-    saga.step("refuse", refuse)
+    saga.step("look", look, nothing)
+    saga.step("refuse", refuse, nothing)
     with coordinating(log_url, saga) as coordinator:
         assert (coordinator.run(saga)).state == "aborted"
     assert seen == [{"look": {"price": 3, "of": ["a", 1]}}]
 
 
 def test_what_cannot_be_meant_is_refused(log_url: str, banks: Banks) -> None:
-    def act(ctx: StepContext) -> None:
-        pass
-
     for name in ("", "a b", "x" * 65, "a/b"):
         with pytest.raises(UsageError):
             Saga(name)
         with pytest.raises(UsageError):
-            Saga("a").step(name, act)
+            Saga("a").step(name, nothing, nothing)
     for options in ({"version": 0}, {"attempts_max": 0}, {"pause_first_s": 31.0}):
         with pytest.raises(UsageError):
             Saga("a", **options)  # type: ignore[arg-type]
     saga = banks.saga()
     with pytest.raises(UsageError, match="already"):
-        saga.step("debit", act)
+        saga.step("debit", nothing, nothing)
     with coordinating(log_url) as coordinator:
         with pytest.raises(UsageError, match="register"):
             coordinator.run(saga, PAYLOAD)
@@ -450,7 +445,7 @@ def test_what_cannot_be_meant_is_refused(log_url: str, banks: Banks) -> None:
         with pytest.raises(UsageError, match="another saga"):
             coordinator.register(banks.saga())
         with pytest.raises(UsageError, match="before"):
-            saga.step("more", act)
+            saga.step("more", nothing, nothing)
         for payload in ({1, 2}, float("nan"), "x" * 2**21):
             with pytest.raises(UsageError, match="payload"):
                 coordinator.run(saga, payload)
