@@ -130,8 +130,7 @@ def test_a_statement_that_failed_inside_a_savepoint_is_the_works_own(
 ) -> None:
     name, branch = begun(participant, "INSERT INTO note VALUES (1)")
     with pytest.raises(psycopg.errors.UniqueViolation), branch.connection.transaction():
-        branch.connection.execute("INSERT INTO note VALUES (2)")
-        branch.connection.execute("INSERT INTO note VALUES (1)")
+        branch.connection.execute("INSERT INTO note VALUES (2), (1)")
     with branch.connection.transaction():
         branch.connection.execute("INSERT INTO note VALUES (3)")
     assert branch.prepare().kind == "prepared"

@@ -21,7 +21,6 @@ from concordant.locking.operations import (
     Queued,
     Refused,
     Release,
-    Released,
     Renew,
     View,
 )

@@ -135,10 +135,15 @@ def test_a_session_that_ends_while_the_work_goes_on_aborts_everywhere(
     server.ask(other, "CREATE TABLE note (id int PRIMARY KEY)")
     database = other.rpartition("/")[2]
     with Coordinator(url, participants=[url, other]) as coordinator:
-        with pytest.raises(TransactionAborted), coordinator.transaction(url, other) as (a, b):
-            for connection in (a, b):
-                connection.execute("INSERT INTO note VALUES (1)")
-            server.end_sessions(f"datname = '{database}' AND state = 'idle in transaction'")
+
+        def work() -> None:
+            with coordinator.transaction(url, other) as (a, b):
+                for connection in (a, b):
+                    connection.execute("INSERT INTO note VALUES (1)")
+                server.end_sessions(f"datname = '{database}' AND state = 'idle in transaction'")
+
+        with pytest.raises(TransactionAborted):
+            work()
         assert notes() == []
         assert server.ask(other, "SELECT * FROM note") == []
         assert server.prepared(url) == []

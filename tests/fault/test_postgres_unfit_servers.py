@@ -45,6 +45,11 @@ def server() -> TroubledServer:
 @pytest.fixture
 def changed(server: TroubledServer) -> Iterator[Callable[..., None]]:
     """What restarts the server with other settings, until the test is over."""
+    # What a test that failed has left prepared would keep the server from starting with less.
+    postgres = server.url("postgres")
+    for gid, database in server.ask(postgres, "SELECT gid, database FROM pg_prepared_xacts"):
+        with closing(psycopg.connect(server.url(database), autocommit=True)) as plain:
+            plain.execute(f"ROLLBACK PREPARED {psycopg.sql.Literal(gid).as_string(plain)}")
     yield server.restart_with
     server.restart_with()
 
@@ -145,8 +150,9 @@ def test_what_was_told_is_durable_although_the_server_does_not_wait(
         barrier.enter("g", "2", "action").refuse("two")
         changed(*lazy)
         found = [barrier.enter("g", step, "action") for step in ("1", "2")]
-        assert [(each.ruling, each.stored) for each in found][0] == ("skip", "one")
-        assert found[1].ruling == "refuse"
+        assert [each.ruling for each in found] == ["skip", "refuse"]
+        assert found[0].stored == "one"
+        assert "two" in found[1].stored
 
 
 # --- users --------------------------------------------------------------------------------
@@ -158,7 +164,7 @@ def test_a_user_who_may_not_create_tables_is_told(server: TroubledServer, port: 
     if not server.ask(url, "SELECT 1 FROM pg_roles WHERE rolname = 'guest'"):
         server.ask(url, "CREATE ROLE guest LOGIN")
     # Since PostgreSQL 15 only the owner of a database may create in its public schema.
-    with pytest.raises(UsageError, match="may not do that; grant it .*permission denied"):
+    with pytest.raises(UsageError, match=r"may not do that; grant it .*permission denied"):
         use(port, as_user(url, "guest"))
     use(port, url)
     # The tables are there now, and still not for everybody.
@@ -300,11 +306,15 @@ def test_a_transaction_on_a_full_server_is_rolled_back(
     for url in urls:
         server.ask(url, "CREATE TABLE note (id int PRIMARY KEY)")
     changed("max_prepared_transactions=1")
+
+    def work(coordinator: Coordinator) -> None:
+        with coordinator.transaction(*urls) as connections:
+            for connection in connections:
+                connection.execute("INSERT INTO note VALUES (1)")
+
     with Coordinator(urls[0], participants=urls) as coordinator:
         with pytest.raises(TransactionAborted, match="maximum number of prepared transactions"):
-            with coordinator.transaction(*urls) as connections:
-                for connection in connections:
-                    connection.execute("INSERT INTO note VALUES (1)")
+            work(coordinator)
     for url in urls:
         assert server.ask(url, "SELECT * FROM note") == []
     assert server.prepared(urls[0]) == []

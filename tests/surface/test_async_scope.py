@@ -15,7 +15,7 @@ from tests.surface.aio.standing import holders
 from tests.surface.choice import on_memory
 from tests.surface.faults import Faults
 
-TTL_S = 0.2
+TTL_S = 0.5
 
 
 @pytest.fixture

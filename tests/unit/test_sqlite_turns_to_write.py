@@ -111,7 +111,7 @@ signal.signal(signal.SIGINT, interrupt)
 write(who)
 print("ready", flush=True)
 hits, number, end = 0, 0, time.monotonic() + 1.0
-while time.monotonic() < end:
+while time.monotonic() < end or (hits <= 20 and time.monotonic() < end + 20):
     number += 1
     try:
         armed = True

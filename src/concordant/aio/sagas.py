@@ -159,10 +159,12 @@ class AsyncSagas:
         mine = (record.owner, record.epoch) == (create.owner, create.epoch)
         fresh = record.fresh or (mine and record.version == 1 and not known)
         event: Event = Begun()
+        # Read before it is taken over: what this version cannot read it must not take.
+        run = AsyncSagaRun(self._coordinator, saga, record, self.barrier)
         if not record.fresh:
             record = await self._taken(record)
+            run = AsyncSagaRun(self._coordinator, saga, record, self.barrier)
             event = Resumed()
-        run = AsyncSagaRun(self._coordinator, saga, record, self.barrier)
         if record.state in ("running", "aborting"):
             await run.drive(event, patient=True)
         outcome = run.outcome(fresh)

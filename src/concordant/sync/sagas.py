@@ -160,10 +160,12 @@ class Sagas:
         mine = (record.owner, record.epoch) == (create.owner, create.epoch)
         fresh = record.fresh or (mine and record.version == 1 and not known)
         event: Event = Begun()
+        # Read before it is taken over: what this version cannot read it must not take.
+        run = SagaRun(self._coordinator, saga, record, self.barrier)
         if not record.fresh:
             record = self._taken(record)
+            run = SagaRun(self._coordinator, saga, record, self.barrier)
             event = Resumed()
-        run = SagaRun(self._coordinator, saga, record, self.barrier)
         if record.state in ("running", "aborting"):
             run.drive(event, patient=True)
         outcome = run.outcome(fresh)

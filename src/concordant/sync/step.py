@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from concordant._bridge.sync import Trace, settle
 from concordant.drivers.base import Barrier, StepWork
-from concordant.errors import StepFailed, UsageError
+from concordant.errors import GuaranteeUnavailable, StepFailed, UsageError
 from concordant.transactions.barrier import Op
 from concordant.transactions.sagarecord import RESULT_BYTES_MAX, as_json, told
 
@@ -128,7 +128,10 @@ class Local:
         context = self._context
         if self._work is not None:
             raise Misuse(f"{context} has entered its local() before")
-        barrier = context._barrier(self._url)
+        try:
+            barrier = context._barrier(self._url)
+        except (GuaranteeUnavailable, UsageError) as error:
+            raise Misuse(str(error)) from error
         self._work = work = barrier.enter(context.gid, context.step, context._op)
         if work.ruling == "run":
             return work.connection

@@ -18,9 +18,9 @@ from tests.surface.faults import Faults
 from tests.surface.together import AsyncBackground, async_eventually
 
 # For leases that are to be lost.
-TTL_S = 0.2
+TTL_S = 0.5
 # For leases that are to be kept, on a busy machine too.
-KEPT_TTL_S = 0.4
+KEPT_TTL_S = 1.5
 
 
 class News:

@@ -24,7 +24,6 @@ from tests.provision.memory import MEMORY
 from tests.surface.aio.moving import AMOUNT, BEFORE, MOVED, Banks, coordinating, failing
 from tests.surface.together import AsyncBackground, async_eventually, async_together
 
-
 # What the log has to do with it is held by its contract, and by the tests of recovery.
 pytestmark = pytest.mark.parametrize("log_backend", [pytest.param(MEMORY, id="memory")])
 
@@ -368,6 +367,23 @@ async def test_a_step_changes_one_database(log_url: str, banks: Banks) -> None:
         outcome = await coordinator.run(saga)
     assert outcome.state == "aborted"
     assert "one step changes one database" in outcome.reason
+
+
+@pytest.mark.parametrize("url", ["memory://m", "nowhere", "sqlite:///x?no=1", "gopher://x"])
+async def test_a_database_that_cannot_be_meant_aborts_at_once(log_url: str, url: str) -> None:
+    calls = []
+
+    async def act(ctx: AsyncStepContext) -> None:
+        calls.append(ctx.attempt)
+        async with ctx.local(url):
+            pass
+
+    saga = AsyncSaga("odd")
+    saga.step("act", act, nothing)
+    async with coordinating(log_url, saga) as coordinator:
+        outcome = await coordinator.run(saga)
+    assert (outcome.state, calls) == ("aborted", [1])
+    assert outcome.reason.startswith("act: ")
 
 
 @pytest.mark.parametrize("how", ["not JSON", "too large", "not what was stored"])

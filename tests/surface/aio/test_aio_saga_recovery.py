@@ -21,8 +21,10 @@ from concordant import (
 from concordant.aio.recovery import Recovered
 from concordant.transactions.operations import (
     Advance,
+    Claim,
     CloseOwner,
     Create,
+    Listing,
     LogOperation,
     LogResult,
     OwnerAlive,
@@ -300,6 +302,39 @@ async def test_a_definition_that_was_changed_is_not_run(log_url: str, banks: Ban
         assert await coordinator.recover() == 1
         assert (await coordinator.run(saga, PAYLOAD, gid="g-1")).state == "committed"
     assert banks.balances() == MOVED
+
+
+@pytest.mark.parametrize("taken", ["by recovery", "by a call"])
+async def test_what_a_newer_version_stored_is_kept_for_it(
+    log_url: str, banks: Banks, taken: str
+) -> None:
+    await leave(log_url, banks.saga(), "running", spared=0)
+    async with coordinating(log_url) as coordinator:
+        journal = coordinator.journal
+        owner = coordinator.ownership
+        claim = Claim(owner.owner, owner.epoch, gids=("g-1",))
+        [record] = (await journal.ask(claim, Listing)).records
+        newer = '{"format":2,"way":"forward","what":"nobody here knows"}'
+        pair = (owner.owner, owner.epoch)
+        await journal.advance(Advance("g-1", record.version, *pair, "running", newer))
+    calls = list(banks.calls)
+    saga, other = banks.saga(), banks.saga(2)
+    async with coordinating(log_url, other) as coordinator:
+        # The pass at the start is over, so there is none beside the one that is told.
+        coordinator.register(saga)
+        if taken == "by a call":
+            with pytest.raises(UsageError, match="upgrade"):
+                await coordinator.run(saga, PAYLOAD, gid="g-1")
+            [listed] = await coordinator.sagas()
+            assert (listed.state, listed.alive) == ("running", False)
+        else:
+            await coordinator.recover()
+            [listed] = await coordinator.sagas()
+            assert listed.state == "stuck"
+            assert "upgrade" in listed.evidence
+        [record] = (await coordinator.journal.unfinished()).records
+        assert record.data == newer
+    assert banks.calls == calls
 
 
 # --- epochs -------------------------------------------------------------------------------

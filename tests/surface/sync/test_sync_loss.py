@@ -19,9 +19,9 @@ from tests.surface.sync.standing import holders, until_waiting
 from tests.surface.together import Background, eventually
 
 # For leases that are to be lost.
-TTL_S = 0.2
+TTL_S = 0.5
 # For leases that are to be kept, on a busy machine too.
-KEPT_TTL_S = 0.4
+KEPT_TTL_S = 1.5
 
 
 class News:

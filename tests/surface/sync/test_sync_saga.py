@@ -364,6 +364,23 @@ def test_a_step_changes_one_database(log_url: str, banks: Banks) -> None:
     assert "one step changes one database" in outcome.reason
 
 
+@pytest.mark.parametrize("url", ["memory://m", "nowhere", "sqlite:///x?no=1", "gopher://x"])
+def test_a_database_that_cannot_be_meant_aborts_at_once(log_url: str, url: str) -> None:
+    calls = []
+
+    def act(ctx: StepContext) -> None:
+        calls.append(ctx.attempt)
+        with ctx.local(url):
+            pass
+
+    saga = Saga("odd")
+    saga.step("act", act, nothing)
+    with coordinating(log_url, saga) as coordinator:
+        outcome = coordinator.run(saga)
+    assert (outcome.state, calls) == ("aborted", [1])
+    assert outcome.reason.startswith("act: ")
+
+
 @pytest.mark.parametrize("how", ["not JSON", "too large", "not what was stored"])
 def test_a_result_that_cannot_be_kept_aborts_at_once(log_url: str, banks: Banks, how: str) -> None:
     results: dict[str, Any] = {"not JSON": {1, 2}, "too large": "x" * 10**6}

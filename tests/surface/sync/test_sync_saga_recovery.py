@@ -22,8 +22,10 @@ from concordant import (
 from concordant.sync.recovery import Recovered
 from concordant.transactions.operations import (
     Advance,
+    Claim,
     CloseOwner,
     Create,
+    Listing,
     LogOperation,
     LogResult,
     OwnerAlive,
@@ -297,6 +299,37 @@ def test_a_definition_that_was_changed_is_not_run(log_url: str, banks: Banks) ->
         assert coordinator.recover() == 1
         assert (coordinator.run(saga, PAYLOAD, gid="g-1")).state == "committed"
     assert banks.balances() == MOVED
+
+
+@pytest.mark.parametrize("taken", ["by recovery", "by a call"])
+def test_what_a_newer_version_stored_is_kept_for_it(log_url: str, banks: Banks, taken: str) -> None:
+    leave(log_url, banks.saga(), "running", spared=0)
+    with coordinating(log_url) as coordinator:
+        journal = coordinator.journal
+        owner = coordinator.ownership
+        claim = Claim(owner.owner, owner.epoch, gids=("g-1",))
+        [record] = (journal.ask(claim, Listing)).records
+        newer = '{"format":2,"way":"forward","what":"nobody here knows"}'
+        pair = (owner.owner, owner.epoch)
+        journal.advance(Advance("g-1", record.version, *pair, "running", newer))
+    calls = list(banks.calls)
+    saga, other = banks.saga(), banks.saga(2)
+    with coordinating(log_url, other) as coordinator:
+        # The pass at the start is over, so there is none beside the one that is told.
+        coordinator.register(saga)
+        if taken == "by a call":
+            with pytest.raises(UsageError, match="upgrade"):
+                coordinator.run(saga, PAYLOAD, gid="g-1")
+            [listed] = coordinator.sagas()
+            assert (listed.state, listed.alive) == ("running", False)
+        else:
+            coordinator.recover()
+            [listed] = coordinator.sagas()
+            assert listed.state == "stuck"
+            assert "upgrade" in listed.evidence
+        [record] = (coordinator.journal.unfinished()).records
+        assert record.data == newer
+    assert banks.calls == calls
 
 
 # --- epochs -------------------------------------------------------------------------------
