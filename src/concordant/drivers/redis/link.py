@@ -176,16 +176,11 @@ class AsyncLink:
     async def _ready(self) -> bool:
         if not self._connected or time.monotonic() - self._used_s < _FRESH_S:
             return self._connected
-        connection = self._connection
-        try:
-            # Under this name up to redis-py 7.
-            look = getattr(connection, "can_read", None) or connection.can_read_destructive
-            stale = await look()
-        except (RedisError, OSError):
-            stale = True
-        if stale:
+        # redis-py's own ways to ask differ from version to version, and some miss the end.
+        reader = getattr(self._connection, "_reader", None)
+        if reader is None or reader.at_eof():
             await self.close()
-        return not stale
+        return self._connected
 
     async def _connect(self) -> None:
         options, connection = self._options, self._connection

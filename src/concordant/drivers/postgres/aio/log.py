@@ -167,8 +167,10 @@ class AsyncPostgresLog:
             async with connection.pipeline():
                 for statement in _BEGIN:
                     await connection.execute(statement)
-                clock = await connection.execute(_MOMENT)
                 cursors = [await connection.execute(*each) for each in snapshot.reads()]
+            # Only now, since waiting for the rows may have taken a while. And not in the
+            # pipeline: after one, PostgreSQL 15 does not end a session that idles in it.
+            clock = await connection.execute(_MOMENT)
             for cursor in cursors:
                 snapshot.fill(await cursor.fetchall())
             row: Any = await clock.fetchone()

@@ -168,8 +168,10 @@ class PostgresLog:
             with connection.pipeline():
                 for statement in _BEGIN:
                     connection.execute(statement)
-                clock = connection.execute(_MOMENT)
                 cursors = [connection.execute(*each) for each in snapshot.reads()]
+            # Only now, since waiting for the rows may have taken a while. And not in the
+            # pipeline: after one, PostgreSQL 15 does not end a session that idles in it.
+            clock = connection.execute(_MOMENT)
             for cursor in cursors:
                 snapshot.fill(cursor.fetchall())
             row: Any = clock.fetchone()
