@@ -19,7 +19,7 @@ import redis.asyncio
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench._redis import options, private_server
+from bench._redis import parser, private_server
 from bench._rounds import paired
 from concordant import AsyncClient
 
@@ -43,7 +43,7 @@ async def pairs_per_s(lock: Locks, seconds: float) -> float:
 
 
 def main() -> None:
-    given = options(seconds=2.0)
+    given = parser(seconds=2.0).parse_args()
     server = private_server()
     run = asyncio.new_event_loop().run_until_complete
     plain = redis.asyncio.Redis(host="127.0.0.1", port=server.port)

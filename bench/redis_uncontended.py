@@ -17,7 +17,7 @@ import redis
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench._redis import options, private_server
+from bench._redis import parser, private_server
 from bench._rounds import paired
 from concordant import Client
 
@@ -33,7 +33,7 @@ def median_us(pair: Callable[[], object], seconds: float) -> float:
 
 
 def main() -> None:
-    given = options(seconds=1.5)
+    given = parser(seconds=1.5).parse_args()
     server = private_server()
     plain = redis.Redis(host="127.0.0.1", port=server.port)
     theirs = plain.lock("theirs", timeout=30)

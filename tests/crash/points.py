@@ -91,7 +91,11 @@ TABLE: Final[dict[str, Row]] = {
     ),
     "A11": Row(
         "the coordinator lives, but was paused, and a recoverer has run",
-        _tests("test_point[{combo}-pause-A4-voted]", "test_point[{combo}-pause-A6-decided]"),
+        _tests(
+            "test_point[{combo}-pause-A4-voted]",
+            "test_point[{combo}-pause-A6-decided]",
+            "test_point[{combo}-duel-A4-voted]",
+        ),
     ),
     "A12": Row(
         "two recoverers at once",

@@ -101,6 +101,8 @@ RECOVERY: Final[dict[Outcome, tuple[Fault, ...]]] = {
     ),
 }
 
+DECIDING: Final = RECOVERY["abort"][:1]
+
 
 def recovery_faults(point: Point) -> tuple[Fault, ...]:
     """Return the places that a recoverer comes by after a crash at the point."""
@@ -234,6 +236,21 @@ def rival(run: Run) -> None:
     run.check(child, None, run.point.outcome)
 
 
+def duel(run: Run) -> None:
+    """Hold up a recoverer before it decides, and let the one whom it took for dead decide."""
+    child = run.start("pause", ALIVE_S)
+    child.paused()
+    run.stage.declare_dead()
+    recoverer = run.recoverer("hold")
+    recoverer.wait_reached()
+    child.resume()
+    ended = child.ended()["ended"]
+    assert ended == "committed"
+    recoverer.release()
+    recoverer.ended()
+    run.check(child, ended, "commit")
+
+
 VARIANTS: Final[dict[str, Callable[[Run], None]]] = {
     "crash": crash,
     "again": crash_again,
@@ -242,6 +259,7 @@ VARIANTS: Final[dict[str, Callable[[Run], None]]] = {
     "pause": pause,
     "watch": watch,
     "rival": rival,
+    "duel": duel,
 }
 
 
@@ -255,6 +273,9 @@ def recoveries(point: Point, variant: str) -> tuple[Fault | None, ...]:
         return ()
     if variant == "again":
         return recovery_faults(point)
+    if variant == "duel":
+        # Both have asked nothing of the log yet, and one of them is about to.
+        return DECIDING if (point.row, point.when) == ("A4", "before") else ()
     if variant == "rival":
         return recovery_faults(point) or (None,)
     return (None,)

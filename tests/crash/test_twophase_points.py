@@ -25,6 +25,7 @@ ALWAYS = {
     ("pause", "A6-decided"),
     ("rival", "A4-voted"),
     ("rival", "A6-decided"),
+    ("duel", "A4-voted"),
     ("lose", "A8-obeyed"),
     ("lose", "A18-done"),
 }

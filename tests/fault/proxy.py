@@ -108,7 +108,7 @@ class Proxy:
         self._mutex = threading.Lock()
         self._rules: list[Rule] = []
         self._lines: list[_Line] = []
-        threading.Thread(target=self._accept, name="proxy", daemon=True).start()
+        self._listen()
 
     def __enter__(self) -> Proxy:
         return self
@@ -119,9 +119,28 @@ class Proxy:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._listener.close()
-        for line in self._lines:
+        self.refuse()
+
+    def cut(self) -> None:
+        """Break every connection that is open."""
+        lines, self._lines = self._lines, []
+        for line in lines:
             line.close()
+
+    def refuse(self) -> None:
+        """Break every connection, and take no more."""
+        try:
+            # Wakes the thread that accepts, which a close alone does not.
+            self._listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self._listener.close()
+        self.cut()
+
+    def accept(self) -> None:
+        """Take connections again, on the same port."""
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._listen()
 
     def on(self, pattern: bytes, how: How) -> Rule:
         """Strike the next request that contains the pattern."""
@@ -139,10 +158,15 @@ class Proxy:
                     return rule
         return None
 
-    def _accept(self) -> None:
+    def _listen(self) -> None:
+        threading.Thread(
+            target=self._accept, args=(self._listener,), name="proxy", daemon=True
+        ).start()
+
+    def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
-                client, _ = self._listener.accept()
+                client, _ = listener.accept()
             except OSError:
                 return
             try:

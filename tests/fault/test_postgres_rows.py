@@ -317,12 +317,13 @@ def test_one_that_is_stopped_in_the_middle_keeps_rows_for_seconds_only(
 ) -> None:
     """It has locked a row and works on it, when it is stopped for longer than it may."""
     log.apply([Decide("h", "abort", "owner001", 1)])
+    patient = registry.transaction_log(f"{url}?reply_timeout_s=20")
     command = [sys.executable, "-c", _STOPPED, url]
     stopped = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         server.waiting("state = 'idle in transaction'")
         start_s = time.monotonic()
-        log.apply([Finish("h", True, "seen"), Load("h")])
+        patient.apply([Finish("h", True, "seen"), Load("h")])
         assert time.monotonic() - start_s < 4 * 3
         [listing] = log.apply([Load("h")])
         assert isinstance(listing, Listing)
@@ -335,6 +336,7 @@ def test_one_that_is_stopped_in_the_middle_keeps_rows_for_seconds_only(
         assert isinstance(listing, Listing)
         assert [each.evidence for each in listing.decisions] == ["seen"]
     finally:
+        patient.close()
         stopped.kill()
         stopped.communicate()
 

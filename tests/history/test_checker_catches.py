@@ -41,7 +41,8 @@ PLANTED: dict[str, tuple[tuple[tuple[str, str], ...], set[str]]] = {
                 "if holder.permits == 0",
             ),
         ),
-        {"granted past a holder"},
+        # Whichever is seen first: another one beside a holder, or a holder that was let go.
+        {"granted past a holder", "held after its end"},
     ),
     "a fence that does not rise": (
         (

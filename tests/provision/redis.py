@@ -45,7 +45,7 @@ class RedisServer:
     def start(self) -> None:
         """Start the server and wait until it answers; the first time on a port that is free."""
         for _ in range(_ATTEMPTS):
-            port = self.port or _free_port()
+            port = self.port or free_port()
             if self._started(port):
                 self.port = port
                 return
@@ -122,7 +122,7 @@ class RedisServer:
         shutil.rmtree(self._home, ignore_errors=True)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Return a port that nobody listens on, outside of what the kernel hands out."""
     while True:
         port = random.SystemRandom().randrange(20000, 30000)

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from concordant import AsyncClient, LockLost, LockTimeout
-from tests.surface.aio.standing import holders, until_waiting, waiters
+from concordant.locking.operations import Acquire, Cancel
+from tests.surface.aio.standing import holders, until_free, until_waiting, waiters
+from tests.surface.faults import Faults
 from tests.surface.stepping import WHENS, When, cancelled_at
 
 Scenario = Callable[[], Coroutine[Any, Any, Any]]
@@ -194,3 +196,37 @@ async def test_a_release_that_is_cancelled_is_done(lock_url: str) -> None:
                 break
             assert task.cancelled()
         assert 2 <= at < STEPS_MAX
+
+
+async def test_cancelled_while_the_request_is_on_its_way(lock_url: str, faults: Faults) -> None:
+    async with AsyncClient(faults.url(lock_url)) as one, AsyncClient(lock_url) as other:
+        for acquire in (one.lock("a").acquire, one.locks(["a", "b"]).acquire):
+            held = faults.on("held", Acquire)
+            task = asyncio.ensure_future(acquire())
+            while not held.hits:
+                await asyncio.sleep(0)
+            task.cancel()
+            for _ in range(5):
+                await asyncio.sleep(0)
+            held.end()
+            await asyncio.wait({task}, timeout=20)
+            assert task.cancelled()
+            # Whether the cancellation went ahead of the request or behind it.
+            for name in ("a", "b"):
+                await until_free(other, name)
+                async with other.lock(name, timeout_s=0):
+                    pass
+
+
+async def test_cancelled_while_the_store_does_not_answer(lock_url: str, faults: Faults) -> None:
+    async with AsyncClient(faults.url(lock_url)) as one, AsyncClient(lock_url) as other:
+        held = await other.lock("a").acquire()
+        task = asyncio.ensure_future(one.lock("a").acquire())
+        await until_waiting(other, "a", 1)
+        rule = faults.on("refused", Cancel, times=2)
+        task.cancel()
+        await asyncio.wait({task}, timeout=20)
+        assert task.cancelled()
+        await until_waiting(other, "a", 0)
+        assert rule.hits == 2
+        await held.release()

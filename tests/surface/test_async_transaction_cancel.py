@@ -10,7 +10,9 @@ import pytest
 
 from concordant import AsyncCoordinator
 from concordant.drivers import registry
+from concordant.transactions.operations import Alive, OwnerStates
 from tests.provision.memory import MEMORY
+from tests.provision.sqlite import SQLITE
 from tests.surface.aio.moving import coordinating
 from tests.surface.aio.paying import BEFORE, Places, add, transfer
 from tests.surface.stepping import WHENS, When, cancelled_at
@@ -21,9 +23,10 @@ pytestmark = pytest.mark.parametrize("log_backend", [pytest.param(MEMORY, id="me
 
 
 async def is_settled(coordinator: AsyncCoordinator, places: Places, times: int) -> int:
-    """See that recovery leaves nothing, and return how many transfers there were by now."""
-    await coordinator.recover()
+    """See that nothing is left, and return how many transfers there were by now."""
+    # What was under way was brought to its end first; there is nothing to recover.
     assert await places.in_doubt() == []
+    assert await coordinator.recover() == 0
     assert await coordinator.doubts() == []
     now = 0 if places.balances() == places.moved(times) else 1
     assert places.balances() == places.moved(times + now)
@@ -84,15 +87,23 @@ async def test_one_place_alone(log_url: str, tmp_path: Path, when: When) -> None
 async def test_entering_and_leaving_a_coordinator(log_url: str, tmp_path: Path, when: When) -> None:
     places = Places(tmp_path)
 
-    async def live() -> None:
-        async with AsyncCoordinator(
-            log_url, participants=places.urls, recover_every_s=3600
-        ) as coordinator:
-            assert await coordinator.outcome("g-1") is None
-
+    assert SQLITE.log_url is not None
     before = set(threading.enumerate())
     for at in range(1, STEPS_MAX):
+        # A new file each time, so that it takes a moment to register.
+        new_log_url = SQLITE.log_url(tmp_path)
+        coordinator = AsyncCoordinator(new_log_url, participants=places.urls, recover_every_s=3600)
+
+        async def live(coordinator: AsyncCoordinator = coordinator) -> None:
+            async with coordinator:
+                assert await coordinator.outcome("g-1") is None
+
         _, was_struck = await cancelled_at(at, when, live)
+        await asyncio.sleep(0.02)
+        log = registry.async_transaction_log(new_log_url)
+        owner = (coordinator.ownership.owner, 1)
+        assert await log.apply([OwnerStates((owner,))]) == [Alive()]
+        await log.aclose()
         left = [each.name for each in set(threading.enumerate()) - before if each.is_alive()]
         assert not [name for name in left if name.startswith("concordant-owner")], at
         if not was_struck:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import time
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import pytest
 
-from concordant import Client, LockLost, LockTimeout
+from concordant import Client, LockLost, LockTimeout, OutcomeUnknown
+from concordant.locking.operations import Acquire, Cancel, Confirm, Release
 from tests.surface.choice import on_memory
+from tests.surface.faults import Faults
 from tests.surface.interrupting import PARTS, THREADING, interrupted_at, places_of
 from tests.surface.sync.standing import holders, until_free, waiters
 from tests.surface.together import Background, eventually
@@ -136,8 +140,9 @@ def first_use(client: Client) -> None:
     take_one(client, "b")
 
 
+@pytest.mark.slow
 @on_memory
-def test_the_very_first_use_of_a_client(lock_url: str) -> None:
+def test_the_very_first_use_of_a_client(lock_url: str, faulty_url: str, faults: Faults) -> None:
     # Threads are started and channels opened then; a half of that must not be taken for all.
     with Client(lock_url) as other:
         held = other.lock("a").acquire()
@@ -146,20 +151,75 @@ def test_the_very_first_use_of_a_client(lock_url: str) -> None:
         starting = [at for at, name in enumerate(places, 1) if name in STARTERS]
         assert {places[at - 1] for at in starting} == STARTERS
         for at in starting:
-            with Client(lock_url) as fresh:
+            with Client(faulty_url) as fresh:
                 assert interrupted_at(at, partial(first_use, fresh), STARTING)
                 eventually(lambda: waiters(other, "a") == [])
                 until_free(other, "b")
-                # It can still keep a lease, and be told of a grant.
-                with fresh.lock("c", ttl_s=0.06) as lease:
-                    waiting = Background(fresh.lock("a").acquire)
-                    eventually(lambda: len(waiters(other, "a")) == 1)
-                    held.release()
-                    waiting.result().release()
-                    owner = lease.owner
-                    time.sleep(0.07)
-                    assert holders(other, "c") == [owner]
+                # It can still be told of a grant,
+                waiting = Background(fresh.lock("a").acquire)
+                eventually(lambda: len(waiters(other, "a")) == 1)
+                held.release()
+                lease = waiting.result()
+                assert isinstance(faults.of(lease.owner)[-1], Confirm)
+                # and do in the background what it must.
+                faults.on("refused", Release)
+                with pytest.raises(OutcomeUnknown):
+                    lease.release()
+                until_free(other, "a")
             held = other.lock("a").acquire()
+
+
+def take_in_vain(client: Client, name: str) -> None:
+    with pytest.raises(LockTimeout):
+        client.lock(name).acquire(timeout_s=0.02)
+
+
+ASKING: dict[type, list[Callable[[Client, str], None]]] = {
+    Acquire: [take_one, take_by_hand, take_several_by_hand, take_in_vain],
+    Release: [take_one, take_by_hand, take_several_by_hand],
+    Cancel: [take_in_vain],
+}
+
+
+@pytest.mark.parametrize("how", ["interrupted", "interrupted-after"])
+@pytest.mark.parametrize("kind", ASKING)
+def test_ctrl_c_while_the_store_is_asked(
+    lock_url: str, faulty_url: str, faults: Faults, how: Any, kind: type
+) -> None:
+    with Client(faulty_url) as one, Client(lock_url) as other:
+        for call in ASKING[kind]:
+            held = other.lock("a").acquire() if call is take_in_vain else None
+            rule = faults.on(how, kind)
+            with pytest.raises(KeyboardInterrupt):
+                call(one, "a")
+            assert rule.hits == 1
+            eventually(lambda: waiters(other, "a") == [])
+            if held is not None:
+                held.release()
+            until_free(other, "a")
+            until_free(other, "b")
+            take_one(one, "a")
+
+
+def test_ctrl_c_while_it_waits(lock_url: str) -> None:
+    with clients(lock_url) as (one, other):
+        for call in (take_one, take_several_by_hand):
+            held = other.lock("a").acquire()
+
+            def strike() -> None:
+                eventually(lambda: len(waiters(other, "a")) == 1)
+                main = threading.main_thread().ident
+                assert main is not None
+                signal.pthread_kill(main, signal.SIGINT)
+
+            striking = Background(strike)
+            with pytest.raises(KeyboardInterrupt):
+                call(one, "a")
+            striking.result()
+            eventually(lambda: waiters(other, "a") == [])
+            held.release()
+            until_free(other, "b")
+            take_one(one, "a")
 
 
 def test_what_no_code_can_catch_is_given_back_with_the_client(lock_url: str) -> None:

@@ -73,7 +73,7 @@ def test_each_name_is_a_key_once() -> None:
     assert json.loads(request.operations) == [[5, 1], [5, 2], [5, 1]]
 
 
-@pytest.mark.parametrize("text", list(ODD) + [ODD])
+@pytest.mark.parametrize("text", [*ODD, ODD])
 def test_texts_travel_as_they_are(text: str) -> None:
     [[_, _, owner, *_, note]] = sent(Acquire("a", f"o.{text}", 100, note=text))
     assert (owner, note) == (f"o.{text}", text)

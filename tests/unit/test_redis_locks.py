@@ -14,6 +14,7 @@ import pytest
 from redis import Redis
 
 from concordant.drivers import registry
+from concordant.drivers.base import LockStore
 from concordant.drivers.redis.locks import LANES, RedisLockStore
 from concordant.drivers.redis.options import RedisOptions
 from concordant.drivers.redis.script import APPLY, IDLE_MS
@@ -70,18 +71,18 @@ def store(opened: Callable[[], RedisLockStore]) -> RedisLockStore:
     return opened()
 
 
-def ask(store: RedisLockStore, operation: Operation) -> Result:
+def ask(store: LockStore, operation: Operation) -> Result:
     [result] = store.apply([operation])
     return result
 
 
-def grab(store: RedisLockStore, name: str, owner: str, ttl_ms: int = TTL_MS) -> int:
+def grab(store: LockStore, name: str, owner: str, ttl_ms: int = TTL_MS) -> int:
     result = ask(store, Acquire(name, owner, ttl_ms))
     assert isinstance(result, Granted), result
     return result.fence
 
 
-def holders(store: RedisLockStore, name: str) -> list[str]:
+def holders(store: LockStore, name: str) -> list[str]:
     view = ask(store, Inspect(name))
     assert isinstance(view, View)
     return [holder.owner for holder in view.holders]
@@ -199,9 +200,9 @@ def test_databases_are_apart(prefix: str) -> None:
         closing(registry.lock_store(url)) as zero,
         closing(registry.lock_store(url.replace("/0?", "/1?"))) as one,
     ):
-        grab(zero, "a", new_owner())  # type: ignore[arg-type]
+        grab(zero, "a", new_owner())
         assert one.names() == []
-        grab(one, "a", new_owner())  # type: ignore[arg-type]
+        grab(one, "a", new_owner())
 
 
 def test_a_flushed_script_is_sent_again(store: RedisLockStore, plain: Redis) -> None:
@@ -231,7 +232,17 @@ def test_many_names_come_in_pages_whoever_asks(
 # --- who is gone --------------------------------------------------------------------------
 
 
-def test_a_client_that_listens_no_more_is_passed_over_at_once(store: RedisLockStore) -> None:
+def until_deaf(prefix: str, client: str) -> None:
+    with closing(server().plain()) as plain:
+        end_s = time.monotonic() + 10
+        while plain.pubsub_numsub(f"{prefix}hint:{client}")[0][1]:
+            assert time.monotonic() < end_s
+            time.sleep(0.002)
+
+
+def test_a_client_that_listens_no_more_is_passed_over_at_once(
+    store: RedisLockStore, prefix: str
+) -> None:
     gone, alive = new_client(), new_client()
     holder = new_owner()
     fence = grab(store, "a", holder)
@@ -242,8 +253,7 @@ def test_a_client_that_listens_no_more_is_passed_over_at_once(store: RedisLockSt
             assert isinstance(ask(store, Acquire("a", owner, TTL_MS, wait=True)), Queued)
         deaf.close()
         # The server learns of the end of a connection in its own time, which is soon.
-        while server().plain().pubsub_numsub(f"{prefix_of(store)}hint:{gone}")[0][1]:
-            time.sleep(0.002)
+        until_deaf(prefix, gone)
         ask(store, Release("a", holder, fence))
         [hint] = stream.get(10)
     assert hint.owner == waiting[1]
@@ -270,15 +280,10 @@ def test_one_that_asks_while_its_channel_is_broken_keeps_its_place(
     fence = grab(store, "a", holder)
     with closing(store.hints(client)):
         ask(store, Acquire("a", waiter, TTL_MS, wait=True))
-    while server().plain().pubsub_numsub(f"{prefix}hint:{client}")[0][1]:
-        time.sleep(0.002)
+    until_deaf(prefix, client)
     assert isinstance(ask(store, Acquire("a", waiter, TTL_MS, wait=True)), Queued)
     ask(store, Release("a", holder, fence))
     assert holders(store, "a") == [waiter]
-
-
-def prefix_of(store: RedisLockStore) -> str:
-    return store._options.prefix
 
 
 # --- connections --------------------------------------------------------------------------

@@ -113,9 +113,7 @@ class Combiner(Generic[Item, Answer]):
     def _room(self, size: int) -> int:
         return max(0, min(len(self._deferred), self._batch_max - size))
 
-    async def _carry(
-        self, asked: list[tuple[Sequence[Item], _Asked[Answer]]]
-    ) -> None:
+    async def _carry(self, asked: list[tuple[Sequence[Item], _Asked[Answer]]]) -> None:
         if not asked:
             return
         batch = [item for items, _ in asked for item in items]

@@ -14,7 +14,7 @@ from concordant.transactions.names import BRANCHES_MAX
 from tests.provision.bridge import async_rows
 from tests.provision.memory import MEMORY
 from tests.surface.aio.moving import coordinating
-from tests.surface.aio.paying import BEFORE, Gate, Places, add, transfer
+from tests.surface.aio.paying import BEFORE, Gate, Places, Unsent, add, transfer
 from tests.surface.together import AsyncBackground, async_eventually, async_together
 
 # What the log has to do with it is held by its contract, and by the crash tests.
@@ -136,6 +136,27 @@ async def test_one_place_alone_under_a_gid_is_done_once(log_url: str, places: Pl
                 await add(connection, "ada", -10)
             assert await coordinator.outcome("g-1") == "commit"
     assert places.balances() == [places.moved()[0], BEFORE]
+
+
+@pytest.mark.parametrize("command", ["Prepare", "CommitOnePhase"])
+async def test_a_request_that_was_never_sent_keeps_no_place_busy(
+    log_url: str, places: Places, command: str
+) -> None:
+    unsent = Unsent(command)
+    urls = places.urls if command == "Prepare" else places.urls[:1]
+    async with coordinating(log_url, executor=unsent) as coordinator:
+        with pytest.raises(TransactionAborted, match="broken by the test"):
+            await touch(coordinator, urls)
+        assert unsent.hits == 1
+        # The next one need not wait for what the first has left open.
+        await touch(coordinator, urls)
+    assert [place["eve"] for place in places.balances()][: len(urls)] == [1] * len(urls)
+
+
+async def touch(coordinator: AsyncCoordinator, urls: list[str]) -> None:
+    async with coordinator.transaction(*urls) as connections:
+        for connection in connections:
+            await add(connection, "eve", 1)
 
 
 # --- gids ---------------------------------------------------------------------------------

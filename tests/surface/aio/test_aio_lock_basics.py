@@ -102,7 +102,7 @@ async def test_a_timeout_below_a_second_is_one(
                 pass
         took_s = time.monotonic() - begun
         # The bound is a total; four times as much leaves room for a busy machine.
-        assert timeout_s <= took_s < 4 * timeout_s + 0.2
+        assert timeout_s <= took_s < 4 * timeout_s + 0.6
         assert (await client.inspect("a")).waiters == ()
 
 

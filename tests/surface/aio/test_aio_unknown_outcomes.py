@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 
 import pytest
 
 from concordant import AsyncClient, BackendUnavailable, LockTimeout, OutcomeUnknown
+from concordant.locking import limits
 from concordant.locking.operations import (
     Acquire,
     Cancel,
@@ -22,6 +24,9 @@ from tests.surface.aio.standing import holders, until_free, until_waiting, waite
 from tests.surface.choice import on_memory
 from tests.surface.faults import Faults
 from tests.surface.together import AsyncBackground, async_eventually, async_together
+
+# Sooner than a waiter asks again that was told nothing.
+SOONER_S = 0.75 * limits.RETRY_STEP_MS / 1000
 
 
 async def test_a_lost_reply_to_an_acquire_is_asked_for_again(
@@ -162,9 +167,11 @@ async def test_a_lost_reply_to_a_release_hides_no_hand_over(
     await until_waiting(client, "a", 1)
     # It was handed over inside the client, and the reply would have told.
     faults.on("lost", Release)
+    begun = time.monotonic()
     with pytest.raises(OutcomeUnknown):
         await lease.release()
     second = await waiting.result()
+    assert time.monotonic() - begun < SOONER_S
     assert await holders(client, "a") == [second.owner]
     assert isinstance(faults.of(second.owner)[-1], Acquire)
     await second.release()
@@ -178,8 +185,10 @@ async def test_a_confirmation_without_a_reply_makes_the_waiter_ask(
     waiting = AsyncBackground(faulty_client.lock("a").acquire)
     await until_waiting(client, "a", 1)
     rule = faults.on(how, Confirm)
+    begun = time.monotonic()
     await lease.release()
     second = await waiting.result()
+    assert time.monotonic() - begun < SOONER_S
     assert rule.hits == 1
     assert [type(item) for item in faults.of(second.owner)[-2:]] == [Confirm, Acquire]
     [holder] = (await client.inspect("a")).holders
@@ -193,7 +202,7 @@ async def test_a_late_renewal_does_not_bring_a_lease_back(
     faulty_client: AsyncClient, client: AsyncClient, faults: Faults
 ) -> None:
     late = faults.on("late", Renew)
-    lease = await faulty_client.lock("a", ttl_s=0.3).acquire()
+    lease = await faulty_client.lock("a", ttl_s=1).acquire()
     while late.hits == 0:
         await async_sleep(0.01)
     await lease.release()
@@ -219,7 +228,8 @@ async def test_a_waiter_that_gives_up_leaves_the_queue_in_the_end(
 async def test_an_outage_does_not_cost_a_waiter_its_place(
     faulty_client: AsyncClient, client: AsyncClient, faults: Faults
 ) -> None:
-    held = await client.lock("a").acquire()
+    # A short lease, since a waiter asks again when it would end, at the latest.
+    held = await client.lock("a", ttl_s=1).acquire()
     first = AsyncBackground(faulty_client.lock("a").acquire)
     await until_waiting(client, "a", 1)
     second = AsyncBackground(client.lock("a").acquire)
@@ -229,7 +239,10 @@ async def test_an_outage_does_not_cost_a_waiter_its_place(
     rules = [faults.on("refused", Acquire, times=2), faults.on("lost", Acquire, times=2)]
     faults.closed_to_hints = True
     faults.break_channels()
-    await async_sleep(0.3)
+    asked = len(faults.seen)
+    while len(faults.seen) == asked:
+        await async_sleep(0.01)
+    await async_sleep(0.05)
     assert await waiters(client, "a") == order
     faults.closed_to_hints = False
     while any(rule.hits < 2 for rule in rules):
@@ -247,8 +260,7 @@ async def test_hints_that_are_lost_cost_time_alone(
     faulty_client: AsyncClient, client: AsyncClient, faults: Faults
 ) -> None:
     faults.deaf = True
-    # A waiter asks again when the holder's lease would end, at the latest.
-    held = await client.lock("a", ttl_s=0.4).acquire()
+    held = await client.lock("a", ttl_s=1).acquire()
     waiting = AsyncBackground(faulty_client.lock("a").acquire)
     await until_waiting(client, "a", 1)
     await held.release()
@@ -271,9 +283,11 @@ async def test_a_channel_that_broke_is_opened_again_and_all_ask(
     for lease in held:
         await lease.release()
     opened = faults.streams_opened
+    begun = time.monotonic()
     faults.closed_to_hints = False
     for each in waiting:
         await (await each.result()).release()
+    assert time.monotonic() - begun < SOONER_S
     assert faults.streams_opened > opened
 
 

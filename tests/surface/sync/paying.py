@@ -88,6 +88,21 @@ class Gate:
         return self.reached
 
 
+class Unsent:
+    """An executor whose connection breaks at one place, before anything was sent."""
+
+    def __init__(self, command: str) -> None:
+        self.hits = 0
+        self._command = command
+
+    def __call__(self, machine: str, state: str, command: object, action: Callable[[], Any]) -> Any:
+        """Run the action, unless it is the first of this command."""
+        if type(command).__name__ == self._command and not self.hits:
+            self.hits += 1
+            raise ConnectionResetError("broken by the test")
+        return action()
+
+
 class Severed:
     """A log from which no decision to commit comes back, whether it was taken down or not."""
 

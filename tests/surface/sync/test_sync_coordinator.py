@@ -15,7 +15,7 @@ from concordant.transactions.names import BRANCHES_MAX
 from tests.provision.bridge import rows
 from tests.provision.memory import MEMORY
 from tests.surface.sync.moving import coordinating
-from tests.surface.sync.paying import BEFORE, Gate, Places, add, transfer
+from tests.surface.sync.paying import BEFORE, Gate, Places, Unsent, add, transfer
 from tests.surface.together import Background, eventually, together
 
 # What the log has to do with it is held by its contract, and by the crash tests.
@@ -137,6 +137,27 @@ def test_one_place_alone_under_a_gid_is_done_once(log_url: str, places: Places) 
                 add(connection, "ada", -10)
             assert coordinator.outcome("g-1") == "commit"
     assert places.balances() == [places.moved()[0], BEFORE]
+
+
+@pytest.mark.parametrize("command", ["Prepare", "CommitOnePhase"])
+def test_a_request_that_was_never_sent_keeps_no_place_busy(
+    log_url: str, places: Places, command: str
+) -> None:
+    unsent = Unsent(command)
+    urls = places.urls if command == "Prepare" else places.urls[:1]
+    with coordinating(log_url, executor=unsent) as coordinator:
+        with pytest.raises(TransactionAborted, match="broken by the test"):
+            touch(coordinator, urls)
+        assert unsent.hits == 1
+        # The next one need not wait for what the first has left open.
+        touch(coordinator, urls)
+    assert [place["eve"] for place in places.balances()][: len(urls)] == [1] * len(urls)
+
+
+def touch(coordinator: Coordinator, urls: list[str]) -> None:
+    with coordinator.transaction(*urls) as connections:
+        for connection in connections:
+            add(connection, "eve", 1)
 
 
 # --- gids ---------------------------------------------------------------------------------

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 
 import pytest
 
 from concordant import BackendUnavailable, Client, LockTimeout, OutcomeUnknown
+from concordant.locking import limits
 from concordant.locking.operations import (
     Acquire,
     Cancel,
@@ -23,6 +25,9 @@ from tests.surface.choice import on_memory
 from tests.surface.faults import Faults
 from tests.surface.sync.standing import holders, until_free, until_waiting, waiters
 from tests.surface.together import Background, eventually, together
+
+# Sooner than a waiter asks again that was told nothing.
+SOONER_S = 0.75 * limits.RETRY_STEP_MS / 1000
 
 
 def test_a_lost_reply_to_an_acquire_is_asked_for_again(
@@ -163,9 +168,11 @@ def test_a_lost_reply_to_a_release_hides_no_hand_over(
     until_waiting(client, "a", 1)
     # It was handed over inside the client, and the reply would have told.
     faults.on("lost", Release)
+    begun = time.monotonic()
     with pytest.raises(OutcomeUnknown):
         lease.release()
     second = waiting.result()
+    assert time.monotonic() - begun < SOONER_S
     assert holders(client, "a") == [second.owner]
     assert isinstance(faults.of(second.owner)[-1], Acquire)
     second.release()
@@ -179,8 +186,10 @@ def test_a_confirmation_without_a_reply_makes_the_waiter_ask(
     waiting = Background(faulty_client.lock("a").acquire)
     until_waiting(client, "a", 1)
     rule = faults.on(how, Confirm)
+    begun = time.monotonic()
     lease.release()
     second = waiting.result()
+    assert time.monotonic() - begun < SOONER_S
     assert rule.hits == 1
     assert [type(item) for item in faults.of(second.owner)[-2:]] == [Confirm, Acquire]
     [holder] = (client.inspect("a")).holders
@@ -194,7 +203,7 @@ def test_a_late_renewal_does_not_bring_a_lease_back(
     faulty_client: Client, client: Client, faults: Faults
 ) -> None:
     late = faults.on("late", Renew)
-    lease = faulty_client.lock("a", ttl_s=0.3).acquire()
+    lease = faulty_client.lock("a", ttl_s=1).acquire()
     while late.hits == 0:
         sleep(0.01)
     lease.release()
@@ -220,7 +229,8 @@ def test_a_waiter_that_gives_up_leaves_the_queue_in_the_end(
 def test_an_outage_does_not_cost_a_waiter_its_place(
     faulty_client: Client, client: Client, faults: Faults
 ) -> None:
-    held = client.lock("a").acquire()
+    # A short lease, since a waiter asks again when it would end, at the latest.
+    held = client.lock("a", ttl_s=1).acquire()
     first = Background(faulty_client.lock("a").acquire)
     until_waiting(client, "a", 1)
     second = Background(client.lock("a").acquire)
@@ -230,7 +240,10 @@ def test_an_outage_does_not_cost_a_waiter_its_place(
     rules = [faults.on("refused", Acquire, times=2), faults.on("lost", Acquire, times=2)]
     faults.closed_to_hints = True
     faults.break_channels()
-    sleep(0.3)
+    asked = len(faults.seen)
+    while len(faults.seen) == asked:
+        sleep(0.01)
+    sleep(0.05)
     assert waiters(client, "a") == order
     faults.closed_to_hints = False
     while any(rule.hits < 2 for rule in rules):
@@ -248,8 +261,7 @@ def test_hints_that_are_lost_cost_time_alone(
     faulty_client: Client, client: Client, faults: Faults
 ) -> None:
     faults.deaf = True
-    # A waiter asks again when the holder's lease would end, at the latest.
-    held = client.lock("a", ttl_s=0.4).acquire()
+    held = client.lock("a", ttl_s=1).acquire()
     waiting = Background(faulty_client.lock("a").acquire)
     until_waiting(client, "a", 1)
     held.release()
@@ -272,9 +284,11 @@ def test_a_channel_that_broke_is_opened_again_and_all_ask(
     for lease in held:
         lease.release()
     opened = faults.streams_opened
+    begun = time.monotonic()
     faults.closed_to_hints = False
     for each in waiting:
         (each.result()).release()
+    assert time.monotonic() - begun < SOONER_S
     assert faults.streams_opened > opened
 
 
