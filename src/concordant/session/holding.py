@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -11,6 +10,7 @@ from typing import Final
 
 from concordant.clock import Clock
 from concordant.errors import LockLost
+from concordant.session import process
 
 _log = logging.getLogger("concordant.locks")
 
@@ -56,7 +56,7 @@ class Holding:
         # the release it would take the lock for somebody who is gone.
         self.stray = False
         self._clock = clock
-        self._pid = os.getpid()
+        self._pid = process.pid
         self._callbacks: list[Callable[[], None]] = []
         self._brief: list[Callable[[], None]] = []
         self._lock = threading.Lock()
@@ -98,7 +98,7 @@ class Holding:
     def _why_lost(self) -> str:
         if self.lost_reason:
             return self.lost_reason
-        if self._pid != os.getpid():
+        if self._pid != process.pid:
             return "it belongs to the parent process"
         if not self.ended and self._clock.local_ns() >= self.deadline_ns:
             return "its time passed without a renewal"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -13,6 +12,7 @@ from concordant.drivers.base import LockStore
 from concordant.errors import UsageError
 from concordant.locking.names import new_client, owner_id
 from concordant.locking.operations import Cancel, Handed, Operation, Result
+from concordant.session import process
 from concordant.session.holding import Holding
 from concordant.session.keeper import Keeper
 from concordant.session.listener import Listener, Wakeable, Won
@@ -34,7 +34,7 @@ class Session:
         self._store: LockStore | None = None
         self._mutex = threading.Lock()
         self._numbers = itertools.count(1)
-        self._pid = os.getpid()
+        self._pid = process.pid
         self._closed = False
         self._keeper = Keeper(self._apply, clock)
         self._listener = Listener(lambda: self._own_store().hints(self.client), self._apply, clock)
@@ -51,7 +51,7 @@ class Session:
     @property
     def foreign(self) -> bool:
         """Whether this is a forked child, where all of it belongs to the parent."""
-        return self._pid != os.getpid()
+        return self._pid != process.pid
 
     def check_usable(self) -> None:
         """Raise UsageError after close, or in a forked child."""

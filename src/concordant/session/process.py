@@ -1,0 +1,15 @@
+"""Which process this is: kept up to date over forks, so that nobody need ask the kernel."""
+
+from __future__ import annotations
+
+import os
+
+pid = os.getpid()
+
+
+def _in_child() -> None:
+    global pid
+    pid = os.getpid()
+
+
+os.register_at_fork(after_in_child=_in_child)
