@@ -216,18 +216,47 @@ def test_of_two_that_write_a_new_row_one_is_told_of_the_other(
     pair: tuple[LogOperation, LogOperation],
     alone: bool,
 ) -> None:
-    """The second one starts before the first has committed, and waits for it."""
+    """The second one starts before the first has committed, sees nothing, and waits for it."""
     [first] = log.apply([pair[0]])
-    table = "decision" if isinstance(first, Decision) else "record"
-    # Another session has deleted the row and not committed, then puts it back in its place.
-    plain.execute(f"DELETE FROM concordant_log_{table} RETURNING *")  # type: ignore[arg-type]
-    batch = [pair[1]] if alone else [pair[1], Load("g")]
+    table = f"concordant_log_{'decision' if isinstance(first, Decision) else 'record'}"
+    plain.execute(
+        f"CREATE TEMPORARY TABLE kept AS SELECT * FROM {table}; DELETE FROM {table}; COMMIT;"  # type: ignore[arg-type]
+        f" BEGIN; INSERT INTO {table} SELECT * FROM kept"
+    )
+    batch = [pair[1]] if alone else [pair[1], Load("other")]
     asked = Meanwhile(lambda: log.apply(batch))
+    server.waiting(WAITS)
+    plain.commit()
+    second = asked.result()[0]
+    assert isinstance(second, Decision | Record)
+    assert (second.owner, second.fresh) == ("one00000", False)
+
+
+@pytest.mark.parametrize("pair", ONE_OF.values(), ids=list(ONE_OF))
+@pytest.mark.parametrize("alone", [True, False], ids=["one statement", "several"])
+def test_of_two_that_write_a_new_row_the_second_writes_it_if_the_first_does_not(
+    server: TroubledServer,
+    log: TransactionLog,
+    plain: psycopg.Connection[Any],
+    pair: tuple[LogOperation, LogOperation],
+    alone: bool,
+) -> None:
+    """The first one rolls back while the second one waits for it."""
+    [first] = log.apply([pair[0]])
+    table = f"concordant_log_{'decision' if isinstance(first, Decision) else 'record'}"
+    plain.execute(
+        f"CREATE TEMPORARY TABLE kept AS SELECT * FROM {table}; DELETE FROM {table}; COMMIT;"  # type: ignore[arg-type]
+        f" BEGIN; INSERT INTO {table} SELECT * FROM kept"
+    )
+    asked = Meanwhile(lambda: log.apply([pair[1]] if alone else [pair[1], Load("other")]))
     server.waiting(WAITS)
     plain.rollback()
     second = asked.result()[0]
     assert isinstance(second, Decision | Record)
-    assert (second.owner, second.fresh) == ("one00000", False)
+    assert (second.owner, second.fresh) == ("two00000", True)
+    [listing] = log.apply([Load("g")])
+    assert isinstance(listing, Listing)
+    assert [each.owner for each in (*listing.decisions, *listing.records)] == ["two00000"]
 
 
 def test_many_coordinators_and_recoverers_agree(url: str) -> None:

@@ -65,13 +65,10 @@ class Combiner(Generic[Item, Answer]):
 
     async def submit(self, item: Item) -> Answer:
         """Return the answer to one item."""
-        return (await self._ask((item,)))[0]
+        return (await self.submit_many((item,)))[0]
 
-    async def submit_many(self, items: Sequence[Item]) -> list[Answer]:
+    def submit_many(self, items: Sequence[Item]) -> Awaitable[list[Answer]]:
         """Return the answers to items that go in one batch, in order."""
-        return await self._ask(items)
-
-    def _ask(self, items: Sequence[Item]) -> _Asked[Answer]:
         loop = asyncio.get_running_loop()
         asked: _Asked[Answer] = _Asked(loop=loop)
         self._pending.append((items, asked))

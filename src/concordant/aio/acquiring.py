@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Final
 
 from concordant._bridge.aio import Combiner, finish, settle
@@ -134,9 +134,9 @@ class AsyncAcquirer:
             if self._session.let_go(lease._holding):
                 self._cancel_later(lease._holding)
 
-    async def release(self, leases: Sequence[AsyncLease]) -> None:
+    def release(self, leases: Sequence[AsyncLease]) -> Awaitable[None]:
         """Give back in one round trip; raises the first trouble after doing all."""
-        await finish(self._release, [lease._holding for lease in leases])
+        return finish(self._release, [lease._holding for lease in leases])
 
     async def release_held(self) -> None:
         """Give back whatever this client holds."""
@@ -145,80 +145,88 @@ class AsyncAcquirer:
             await settle(self._release, held)
 
     async def _release(self, holdings: Sequence[Holding]) -> None:
-        lost: LockLost | None = None
+        lost: Holding | None = None
         unknown: OutcomeUnknown | None = None
         try:
             for start in range(0, len(holdings), _TOGETHER):
+                live, over = self._let_go(holdings[start : start + _TOGETHER])
+                lost = lost or over
+                if not live:
+                    continue
+                sent_ns = self._session.clock.local_ns()
                 try:
-                    await self._release_some(holdings[start : start + _TOGETHER])
-                except LockLost as error:
-                    lost = lost or error
-                except OutcomeUnknown as error:
-                    unknown = unknown or error
+                    results = await self._combiner.submit_many(_releases(live))
+                except ConcordantError as error:
+                    doubt = self._retry(live, error)
+                    unknown = unknown or doubt
+                    continue
+                over = self._over(live, results, sent_ns)
+                lost = lost or over
         except BaseException:
             for holding in holdings:
                 self._session.let_go(holding)
                 self._cancel_later(holding)
             raise
         # A loss goes first: whoever was to be protected has to learn of it.
-        if trouble := lost or unknown:
-            raise trouble
-
-    async def _release_some(self, holdings: Sequence[Holding]) -> None:
-        lost: Holding | None = None
-        live: list[Holding] = []
-        for holding in holdings:
-            if not holding.lost and self._session.let_go(holding):
-                live.append(holding)
-            else:
-                lost = lost or holding
-                # By its own clock it is over, but the store may have it yet.
-                if not holding.ended:
-                    self._cancel_later(holding)
-        unknown: OutcomeUnknown | None = None
-        try:
-            results = await self._send_releases(live)
-        except OutcomeUnknown as error:
-            results, unknown = [], error
-        for holding, result in zip(live, results, strict=False):
-            if not isinstance(result, Released):
-                holding.lost_reason = "the store no longer had it at the release"
-                lost = lost or holding
         if lost is not None:
             why = lost.lost_reason or "it ran out or was released already"
             raise LockLost(lost.message(why)) from unknown
         if unknown is not None:
             raise unknown
 
-    async def _send_releases(self, live: Sequence[Holding]) -> list[Result]:
-        if not live:
-            return []
-        releases: list[Operation] = [
-            Release(holding.name, holding.owner, holding.fence) for holding in live
-        ]
-        tombstones = [
-            Cancel(holding.name, holding.owner, late=True) for holding in live if holding.stray
-        ]
-        sent_ns = self._session.clock.local_ns()
-        try:
-            results = await self._combiner.submit_many([*releases, *tombstones])
-        except ConcordantError as error:
-            for holding in live:
+    def _let_go(self, holdings: Sequence[Holding]) -> tuple[list[Holding], Holding | None]:
+        """Stop keeping the leases; return those that are live, and the first that is over."""
+        live: list[Holding] = []
+        over: Holding | None = None
+        for holding in holdings:
+            if not holding.lost and self._session.let_go(holding):
+                live.append(holding)
+                continue
+            over = over or holding
+            # By its own clock it is over, but the store may have it yet.
+            if not holding.ended:
                 self._cancel_later(holding)
-            # The lost reply may have named waiters of this very client.
-            self._session.wake_all()
-            raise OutcomeUnknown(
-                f"no reply to the release of {live[0].name!r}; it is retried in the background "
-                f"and ends within {live[0].ttl_ms / 1000} s at the latest"
-            ) from error
-        for result in results:
-            if isinstance(result, Released) and result.handed:
+        return live, over
+
+    def _over(
+        self, live: Sequence[Holding], results: Sequence[Result], sent_ns: int
+    ) -> Holding | None:
+        """Pass on what the releases handed over; return the first that was lost before."""
+        lost: Holding | None = None
+        for holding, result in zip(live, results, strict=False):
+            if not isinstance(result, Released):
+                holding.lost_reason = "the store no longer had it at the release"
+                lost = lost or holding
+            elif result.handed:
                 self._session.handed_over(result.handed, sent_ns)
-        return results[: len(live)]
+        return lost
+
+    def _retry(self, live: Sequence[Holding], error: ConcordantError) -> OutcomeUnknown:
+        """Leave releases without a reply to the background, and return what to raise."""
+        for holding in live:
+            self._cancel_later(holding)
+        # The lost reply may have named waiters of this very client.
+        self._session.wake_all()
+        unknown = OutcomeUnknown(
+            f"no reply to the release of {live[0].name!r}; it is retried in the background "
+            f"and ends within {live[0].ttl_ms / 1000} s at the latest"
+        )
+        unknown.__cause__ = error
+        return unknown
 
     def _cancel_later(self, holding: Holding) -> None:
         cancel = Cancel(holding.name, holding.owner, holding.stray)
         self._session.cancel_later(cancel, holding.ttl_ms)
+
+
+def _releases(live: Sequence[Holding]) -> list[Operation]:
+    requests: list[Operation] = [
+        Release(holding.name, holding.owner, holding.fence) for holding in live
+    ]
+    for holding in live:
+        if holding.stray:
+            requests.append(Cancel(holding.name, holding.owner, late=True))
+    return requests
 
 
 def _unanswered(name: str) -> BackendUnavailable:

@@ -137,7 +137,7 @@ class AsyncLock(_Bodies):
             return entered.leases[0]
         lease: AsyncLease | None = None
         try:
-            lease = await self.acquire()
+            lease = await self._acquirer.acquire(self._wish)
             self._entered[me] = _Entered([lease], Scope([lease._holding]))
             return lease
         except BaseException:

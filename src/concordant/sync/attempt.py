@@ -66,48 +66,50 @@ class Attempt:
     def run(self) -> Won:
         """Ask until granted; each pass is one round trip."""
         while True:
-            self._session.check_usable()
             # Once in the queue it stays there: asking without `wait` would give up its place.
             waits = self._wait is not None or self._session.listening
             waits = waits and self._wish.timeout_s != 0
             if waits and self._wait is None:
                 self._wait = Wait(self._wish.name, self._wish.ttl_ms)
                 self._session.expect(self.owner, self._wait)
+            stray, self.stray = self.stray, True
             sent_ns = self._clock.local_ns()
-            result = self._ask(waits)
+            result: Result | None = None
+            try:
+                [result] = self._combiner.submit_many((request(self._wish, self.owner, waits),))
+                self.stray = stray
+            except (BackendUnavailable, OutcomeUnknown) as error:
+                if isinstance(error, BackendUnavailable):
+                    self.stray = stray
+                if not self._sits_out(error, sent_ns):
+                    raise
             if isinstance(result, Granted):
                 return Won(result.fence, sent_ns)
-            if isinstance(result, Refused):
-                raise refusal(self._wish.name, result)
-            if result is not None and self._over():
-                raise self._too_late()
+            if result is not None:
+                self._outage_ns = None
+                self._check_refused(result)
             if isinstance(result, Busy) and not waits:
                 call(self._session.listen)
                 if not self._session.listening:  # it broke, and is being opened again
                     pause(self._at_most(_AGAIN_S))
-                continue
-            won = self._sleep(result)
-            if won is not None:
+            elif (won := self._sleep(result)) is not None:
                 return won
+            self._session.check_usable()
             # No check of the time here: asking a last time finds a grant whose hint was lost.
 
-    def _ask(self, waits: bool) -> Result | None:
-        """Return the store's answer, or None for an outage that may be sat out."""
-        stray, self.stray = self.stray, True
-        sent_ns = self._clock.local_ns()
-        try:
-            result = self._combiner.submit(request(self._wish, self.owner, waits))
-        except (BackendUnavailable, OutcomeUnknown) as error:
-            if isinstance(error, BackendUnavailable):
-                self.stray = stray
-            if self._outage_ns is None:
-                self._outage_ns = sent_ns + self._patience_ns(error)
-            if self._clock.local_ns() >= self._outage_ns or (self._wish.timeout_s and self._over()):
-                raise
-            return None
-        self.stray = stray
-        self._outage_ns = None
-        return result
+    def _check_refused(self, result: Result) -> None:
+        if isinstance(result, Refused):
+            raise refusal(self._wish.name, result)
+        if self._over():
+            raise self._too_late()
+
+    def _sits_out(self, error: ConcordantError, sent_ns: int) -> bool:
+        """Tell whether an outage is short enough to be asked again after."""
+        if self._outage_ns is None:
+            self._outage_ns = sent_ns + self._patience_ns(error)
+        if self._wish.timeout_s and self._over():
+            return False
+        return self._clock.local_ns() < self._outage_ns
 
     def _patience_ns(self, error: ConcordantError) -> int:
         """Say how long an outage that begins with this error is sat out."""

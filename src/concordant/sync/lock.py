@@ -138,7 +138,7 @@ class Lock(_Bodies):
             return entered.leases[0]
         lease: Lease | None = None
         try:
-            lease = self.acquire()
+            lease = self._acquirer.acquire(self._wish)
             self._entered[me] = _Entered([lease], Scope([lease._holding]))
             return lease
         except BaseException:
