@@ -21,6 +21,7 @@ BENCH := $(filter-out bench/_%,$(sort $(wildcard bench/*.py)))
 MADE := $(VENV)/.stamp-made
 CORE := $(VENV)/.stamp-cli
 FULL := $(VENV)/.stamp-all
+PEERS := $(VENV)/.stamp-bench
 SOURCES := pyproject.toml constraints.txt
 
 help: ## list the targets
@@ -49,11 +50,11 @@ soak: servers $(FULL) ## run the whole product of crash points, resumable (SOAK_
 lint: $(FULL) ## check style, types, generated files and the rules of the house
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m mypy --strict src tools
+	$(PYTHON) -m mypy --strict src tools tests/provision
 	$(PYTHON) tools/unasync.py --check
 	$(PYTHON) tools/tidy.py
 
-bench: servers $(FULL) ## run every benchmark, each against its peers (BENCH=, BENCH_ARGS=)
+bench: servers $(PEERS) ## run every benchmark, each against its peers (BENCH=, BENCH_ARGS=)
 	@for file in $(BENCH); do echo "== $$file"; $(PYTHON) $$file $(BENCH_ARGS) || exit 1; done
 
 $(MADE):
@@ -77,3 +78,8 @@ $(FULL): $(SOURCES) | $(MADE)
 	@echo "Installing concordant[all,test,lint] into $(VENV)"
 	@$(PIP) install -c constraints.txt -e '.[all,test,lint]'
 	@touch $(CORE) $@
+
+$(PEERS): bench/requirements.txt $(FULL)
+	@echo "Installing what the benchmarks compare with into $(VENV)"
+	@$(PIP) install -c constraints.txt -r bench/requirements.txt
+	@touch $@

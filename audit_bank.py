@@ -205,7 +205,8 @@ def read_shards(shards: list[str]) -> Found:
     if not shards or len(set(shards)) != len(shards):
         raise CannotAudit("name at least one shard, and each once")
     found = Found(shards=len(shards))
-    for url in shards:
+    known: set[str] = set()
+    for number, url in enumerate(shards):
         if url.startswith("sqlite://"):
             place, rows = url, sqlite_rows(sqlite_path(url, Path()))
         elif url.startswith(("postgresql://", "postgres://")):
@@ -213,6 +214,9 @@ def read_shards(shards: list[str]) -> Found:
         else:
             scheme = url.partition(":")[0]
             raise CannotAudit(f"{scheme!r}: a shard is sqlite:///path or postgresql://...")
+        # Schemas of one database differ only in their options, which are not shown.
+        place += f" (shard {number})" if place in known else ""
+        known.add(place)
         for row in rows:
             _add_row(found, place, row)
     return found

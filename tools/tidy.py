@@ -24,7 +24,13 @@ FUNCTION_LINES_MAX = 70
 # What decides without I/O. These import the standard library and each other, nothing else.
 PURE = ("clock", "errors", "locking", "placement", "transactions")
 # The modules that stand directly in drivers/: the ports, and the way to a backend by its URL.
-PORTS = ("drivers.base", "drivers.capabilities", "drivers.registry", "drivers.urls")
+PORTS = (
+    "drivers.base",
+    "drivers.capabilities",
+    "drivers.registry",
+    "drivers.stepport",
+    "drivers.urls",
+)
 # What users import. "" is the package itself.
 SURFACE = ("", "aio", "sync")
 GUARDS = ("drivers.*.guard",)

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
-# CLOCK_MONOTONIC stands still on Linux while the machine is suspended, but a lease kept by
-# a server runs on; the boot-time clock counts the suspension too.
-_LOCAL_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+def _best_local_ns() -> Callable[[], int]:
+    """Return the clock of this system that goes on while it is suspended, if it has one.
+
+    CLOCK_MONOTONIC stands still then on Linux, but a lease kept by a server runs on; the
+    boot-time clock counts the suspension too.
+    """
+    for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"):
+        number = getattr(time, name, None)
+        if number is not None:
+            return partial(time.clock_gettime_ns, number)
+    return time.monotonic_ns  # Windows has none of these by name
+
+
+_local_ns = _best_local_ns()
 
 
 class Clock(Protocol):
@@ -27,7 +41,7 @@ class SystemClock:
 
     def local_ns(self) -> int:
         """Return boot time (or the closest monotonic clock) in nanoseconds."""
-        return time.clock_gettime_ns(_LOCAL_CLOCK)
+        return _local_ns()
 
     def wall_us(self) -> int:
         """Return the wall clock in microseconds since the epoch."""

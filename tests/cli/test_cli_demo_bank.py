@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from concordant.bank.run import NUMBERS, audit
+from concordant.bank.outcome import NUMBERS, audit
 from tests.provision import postgres
 from tests.provision import redis as redis_backend
 
@@ -94,24 +94,38 @@ def test_the_audit_that_the_demo_runs_can_fail(
     assert audit(str(copy)) != []
 
 
-def test_a_bank_that_was_killed_whole_goes_on(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "concordant", "demo", "bank", "--dir", str(tmp_path)]
+@pytest.mark.parametrize("workers", [1, 6])
+def test_a_bank_that_was_killed_whole_goes_on(tmp_path: Path, workers: int) -> None:
+    """With the kills of a usual run, and perhaps with another number of workers than before."""
+    found = _killed_whole(tmp_path, 800, 100, "--workers", str(workers))
+    assert 0 < found["applied_now"] < found["applied"]
+    assert found["kills"] == found["recovered"] == 3
+
+
+def test_a_bank_with_little_left_ends_as_well(tmp_path: Path) -> None:
+    found = _killed_whole(tmp_path, 300, 560)
+    assert found["applied_now"] <= 20
+    assert found["kills"] == found["recovered"] <= 3
+
+
+def _killed_whole(directory: Path, transfers: int, rows: int, *options: str) -> dict[str, Any]:
+    """Kill a bank with all its processes when its ledgers have so many rows, and run it again."""
+    command = [sys.executable, "-m", "concordant", "demo", "bank", "--dir", str(directory)]
     process = subprocess.Popen(
-        [*command, "--transfers", "1500", "--kills", "0", "--seed", "3"],
+        [*command, "--transfers", str(transfers), "--kills", "0", "--seed", "3"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     end_s = time.monotonic() + 30
-    while _ledger_rows(tmp_path) < 100 and time.monotonic() < end_s:
+    while _ledger_rows(directory) < rows and time.monotonic() < end_s:
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    before = _ledger_rows(tmp_path)
-    found = numbers(bank(tmp_path, "--kills", "0", "-o", "json"))
-    assert 100 <= before < 2 * found["applied"]
-    assert 0 < found["applied_now"] < found["applied"]
-    assert found["requested"] == found["applied"] + found["refused"] == 1500
+    assert _ledger_rows(directory) >= rows
+    found = numbers(bank(directory, *options, "-o", "json"))
+    assert found["requested"] == found["applied"] + found["refused"] == transfers
     assert found["violations"] == 0
+    return found
 
 
 def _ledger_rows(directory: Path) -> int:
@@ -186,6 +200,28 @@ def test_its_own_input_is_applied_exactly(tmp_path: Path) -> None:
     assert balances == {"ann": 45, "bob": 50, "céline": 9223372036854775712}
     again = numbers(bank(tmp_path / "d", *files, "-o", "json"))
     assert again["applied_now"] == again["kills"] == 0
+
+
+def test_the_smallest_bank_ends_with_the_defaults_and_again(tmp_path: Path) -> None:
+    """There is little to catch anybody at: then there are fewer kills."""
+    accounts, transfers = tmp_path / "a.csv", tmp_path / "t.csv"
+    accounts.write_text("id,balance\nann,100\nbob,50\n")
+    transfers.write_text("id,from,to,amount\n1,ann,bob,30\n2,bob,ann,500\n")
+    files = ["--accounts", str(accounts), "--transfers-file", str(transfers)]
+    found = numbers(bank(tmp_path / "d", *files, "-o", "json"))
+    assert (found["applied_now"], found["refused"], found["total_after"]) == (1, 1, 150)
+    assert found["kills"] == len(found["kill_details"]) == found["recovered"] <= 3
+    again = numbers(bank(tmp_path / "d", "-o", "json"))
+    assert again["kills"] == again["applied_now"] == again["transfers_per_s"] == 0
+    assert (again["applied"], again["refused"]) == (1, 1)
+
+
+@pytest.mark.parametrize("transfers", [3, 6, 10, 15])
+def test_small_banks_end_with_the_defaults(tmp_path: Path, transfers: int) -> None:
+    options = ["--transfers", str(transfers), "--seed", "1", "-o", "json"]
+    found = numbers(bank(tmp_path, *options))
+    assert found["requested"] == found["applied"] + found["refused"] == transfers
+    assert found["kills"] == len(found["kill_details"]) <= 3
 
 
 def test_bad_input_stops_before_anything_is_applied(tmp_path: Path) -> None:

@@ -13,9 +13,13 @@ import concordant.cli.doctor as doctor_module
 from concordant.placement.hashing import xxh64_pure
 from tests.provision.command_line import Shell
 
+ALL = ("-p", "locks", "-p", "log", "-p", "participant")
+
 
 def test_a_backend_that_works(shell: Shell) -> None:
     url = f"sqlite://{shell.folder}/all.db"
+    made = shell.json("doctor", url, "--make", *ALL, "-o", "json")
+    assert [report["status"] for report in made["ports"]] == ["ok"] * 3
     found = shell.json("doctor", url, "-o", "json")
     assert (found["ok"], found["url"]) == (True, url)
     assert found["hash_kernel"] == "pure Python" or found["hash_kernel"].startswith("xxhash ")
@@ -38,7 +42,11 @@ def test_a_backend_that_works(shell: Shell) -> None:
 
 
 def test_as_text(shell: Shell) -> None:
-    done = shell.run("doctor", shell.url)
+    unused = shell.run("doctor", shell.url)
+    assert (unused.returncode, unused.stderr) == (0, "")
+    assert "\nlocks: unused\n" in unused.stdout
+    assert "would make" in unused.stdout
+    done = shell.run("doctor", shell.url, "--make", *ALL)
     assert (done.returncode, done.stderr) == (0, "")
     for line in ("locks: ok", "log: ok", "participant: ok"):
         assert f"\n{line}\n" in done.stdout
@@ -50,6 +58,9 @@ def test_without_a_url_only_the_embedded_locks(shell: Shell) -> None:
     found = shell.json("doctor", "-o", "json")
     assert [report["port"] for report in found["ports"]] == ["locks"]
     assert found["url"].endswith("/state/concordant/locks.db")
+    shell.json("doctor", "--make", "-p", "locks", "-o", "json")
+    found = shell.json("doctor", "-o", "json")
+    assert [report["status"] for report in found["ports"]] == ["ok"]
 
 
 def test_one_port_alone(shell: Shell) -> None:
@@ -98,7 +109,7 @@ def test_a_backend_that_hangs_is_told_soon(shell: Shell) -> None:
     with open(shell.folder / "other.db.lock", "w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         start = time.monotonic()
-        done = shell.run("doctor", f"sqlite://{shell.folder}/other.db?wait_s=600")
+        done = shell.run("doctor", f"sqlite://{shell.folder}/other.db?wait_s=600", "--make", *ALL)
         # Four times what is promised: a test does not measure.
         assert time.monotonic() - start < 20
     assert done.returncode == 69

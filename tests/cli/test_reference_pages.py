@@ -15,7 +15,7 @@ import pytest
 
 import concordant
 from concordant import errors
-from concordant.bank.run import NUMBERS
+from concordant.bank.outcome import NUMBERS
 from concordant.cli import exits
 from concordant.drivers import registry
 from concordant.drivers.capabilities import Fencing

@@ -55,7 +55,14 @@ def test_every_scheme_has_a_provision() -> None:
 @pytest.mark.parametrize("port", PORTS)
 def test_every_driver_that_offers_a_port_is_provided_for_it(port: str) -> None:
     assert sorted(backend.name for backend in offering(port)) == registry.drivers_with(port)
-    assert registry.drivers_with(f"async_{port}") == registry.drivers_with(port)
+
+
+@pytest.mark.parametrize("twin", ["", "async_"])
+@pytest.mark.parametrize("port", PORTS)
+def test_the_registry_says_of_each_driver_what_its_module_has(port: str, twin: str) -> None:
+    modules = {scheme: registry._load(f"{scheme}://") for scheme in registry.schemes()}
+    having = [scheme for scheme, module in modules.items() if hasattr(module, twin + port)]
+    assert having == registry.drivers_with(port)
 
 
 @pytest.mark.parametrize("port", PORTS)

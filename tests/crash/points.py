@@ -124,6 +124,7 @@ TABLE: Final[dict[str, Row]] = {
             _BY_HAND,
             "test_a_branch_rolled_back_by_hand_under_the_coordinator_is_kept_for_a_person[{combo}]",
             "test_a_branch_committed_by_hand_before_an_abort_is_kept_for_a_person[{combo}]",
+            "test_a_branch_committed_by_hand_after_a_crash_is_kept_for_a_person[{combo}-*]",
         ),
     ),
     "A16": Row("a branch that only reads", _crash("A16")),

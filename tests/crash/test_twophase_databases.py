@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,9 @@ def test_a_database_that_is_gone_in_phase_two_is_told_when_it_is_back(
     with theatre.stage(combo, tmp_path) as stage:
         # From the second commit on nothing gets through, however often it is tried.
         fault = Fault("two-phase", "committing", "Commit", "lose", "before", nth=2, times=0)
-        child = stage.start(stage.job("transfer", "sync", fault, gid="g-13", owner_ttl_s=ALIVE_S))
+        ahead = replace(fault, command="Tell")
+        job = stage.job("transfer", "sync", fault, ahead, gid="g-13", owner_ttl_s=ALIVE_S)
+        child = stage.start(job)
         ended = child.ended()["ended"]
         assert ended == "committed"
         left = branch_at(stage, 1)
@@ -176,7 +179,7 @@ def test_a_branch_rolled_back_by_hand_under_the_coordinator_is_kept_for_a_person
     combo: Combo, theatre: Theatre, tmp_path: Path
 ) -> None:
     with theatre.stage(combo, tmp_path) as stage:
-        child = Run(stage, BY_NAME["A7-told"], "sync").start("hold", ALIVE_S)
+        child = Run(stage, BY_NAME["A6-told"], "sync").start("hold", ALIVE_S)
         child.wait_reached()
         branch = branch_at(stage, 1)
         resolve_by_hand(stage.places[1], branch, commit=False)
@@ -195,14 +198,31 @@ def test_a_branch_committed_by_hand_before_an_abort_is_kept_for_a_person(
         branch = branch_at(stage, 1)
         resolve_by_hand(stage.places[1], branch, commit=True)
         stage.declare_dead()
-        stage.settle()
-        # The recoverer has aborted the other one and knows nothing of this; its coordinator
-        # does, and finds out.
+        # The recoverer aborts the other one, and finds the evidence of this.
+        kept_for_a_person(stage, child.job.gid, branch)
+        # Its coordinator finds out by itself, too.
         child.resume()
         assert child.ended()["ended"] == "HeuristicOutcome"
         kept_for_a_person(stage, child.job.gid, branch)
         assert stage.books[0].balances() == BEFORE
         assert stage.books[1].balances() == BEFORE | {"bob": 60}
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("combo", ALL)
+def test_a_branch_committed_by_hand_after_a_crash_is_kept_for_a_person(
+    combo: Combo, number: int, theatre: Theatre, tmp_path: Path
+) -> None:
+    with theatre.stage(combo, tmp_path) as stage:
+        child = Run(stage, BY_NAME["A4-voted"], "sync").start("crash", DEAD_SOON_S)
+        child.crashed()
+        branch = branch_at(stage, number)
+        resolve_by_hand(stage.places[number], branch, commit=True)
+        kept_for_a_person(stage, child.job.gid, branch)
+        assert stage.in_doubt() == [[], []]
+        moved = {"bob": 60} if number else {"ada": 90}
+        assert stage.books[number].balances() == BEFORE | moved
+        assert stage.books[1 - number].balances() == BEFORE
 
 
 # --- A17: a statement that failed ---------------------------------------------------------

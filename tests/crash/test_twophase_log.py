@@ -85,6 +85,6 @@ def write_finished(log_url: str) -> str:
     """Write decisions that are finished, and return one of their gids."""
     gids = [new_gid() for _ in range(100)]
     with closing(registry.transaction_log(log_url)) as log:
-        log.apply([Decide(gid, "commit", "somebody", 1) for gid in gids])
+        log.apply([Decide(gid, "abort", "somebody", 1) for gid in gids])
         log.apply([Finish(gid) for gid in gids])
     return gids[0]

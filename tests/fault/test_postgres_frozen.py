@@ -18,7 +18,7 @@ from concordant.drivers.base import Participant
 from concordant.errors import BackendUnavailable, OutcomeUnknown
 from concordant.locking.names import new_client
 from concordant.locking.operations import Acquire
-from concordant.transactions.operations import Decide, Listing, Load
+from concordant.transactions.operations import Decide, Listing, Load, OpenOwner
 from tests.contract.parties import new_branch, strangers
 from tests.fault.postgres_trouble import Meanwhile, TroubledServer, troubled
 from tests.provision.command_line import Shell
@@ -79,7 +79,7 @@ def test_every_call_of_the_lock_store_is_bounded(server: TroubledServer, url: st
 
 def test_every_call_of_the_log_is_bounded(server: TroubledServer, url: str) -> None:
     with closing(registry.transaction_log(url)) as log:
-        log.apply([Load("g")])
+        log.apply([OpenOwner("owner001", 600_000)])
         with server.frozen():
             bounded(lambda: log.apply([Decide("g", "commit", "owner001", 1)]))
             bounded(lambda: log.apply([Load("g")]), 4 * CONNECT_S)

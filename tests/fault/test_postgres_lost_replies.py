@@ -24,7 +24,7 @@ from concordant.locking.operations import (
     Renew,
     View,
 )
-from concordant.transactions.operations import Decide, Decision, Listing, Load
+from concordant.transactions.operations import Decide, Decision, Listing, Load, OpenOwner
 from tests.contract.parties import new_branch, strangers
 from tests.fault.postgres_trouble import Meanwhile, TroubledServer, troubled
 from tests.fault.proxy import Proxy
@@ -158,6 +158,7 @@ def test_an_acquire_that_comes_after_its_cancel_is_refused(store: LockStore, pro
 
 
 def test_a_decision_whose_reply_is_lost_stands(log: TransactionLog, proxy: Proxy) -> None:
+    log.apply([OpenOwner("owner001", TTL_MS)])
     proxy.on(b"concordant_log_decision", "lose")
     with pytest.raises(OutcomeUnknown):
         log.apply([Decide("g", "commit", "owner001", 1)])
@@ -172,6 +173,7 @@ def test_a_decision_whose_reply_is_lost_stands(log: TransactionLog, proxy: Proxy
 def test_a_decision_that_comes_late_does_not_change_the_one_that_stands(
     log: TransactionLog, proxy: Proxy
 ) -> None:
+    log.apply([OpenOwner("owner001", TTL_MS)])
     rule = proxy.on(b"concordant_log_decision", "hold")
     with pytest.raises(OutcomeUnknown):
         log.apply([Decide("g", "commit", "owner001", 1)])
@@ -188,12 +190,12 @@ def test_a_batch_that_was_done_in_part_is_not_said_to_be_undone(
     log: TransactionLog, proxy: Proxy, server: TroubledServer, url: str
 ) -> None:
     """The decision is written, the one that stands for the other gid cannot be read any more."""
-    log.apply([Decide("old", "abort", "owner002", 1)])
-    server.ask(url, "ALTER TABLE concordant_log_record RENAME TO gone")
+    log.apply([OpenOwner("owner001", TTL_MS), Decide("old", "abort", "owner002", 1)])
+    server.ask(url, "ALTER TABLE concordant_log_decision RENAME evidence TO gone")
     batch = [Decide("old", "commit", "owner001", 1), Decide("new", "commit", "owner001", 1)]
     with pytest.raises(OutcomeUnknown):
         log.apply(batch)
-    server.ask(url, "ALTER TABLE gone RENAME TO concordant_log_record")
+    server.ask(url, "ALTER TABLE concordant_log_decision RENAME gone TO evidence")
     old, new = log.apply(batch)
     assert isinstance(old, Decision)
     assert isinstance(new, Decision)

@@ -13,7 +13,7 @@ from concordant import Client, Coordinator
 from concordant.drivers import registry
 from concordant.drivers.postgres.guard import guard
 from concordant.errors import BackendUnavailable, OutcomeUnknown, StaleFence
-from concordant.transactions.operations import Decide, Decision, Finish, Listing, Load
+from concordant.transactions.operations import Decide, Decision, Finish, Listing, Load, OpenOwner
 from tests.contract.parties import new_branch
 from tests.fault.postgres_trouble import Meanwhile, TroubledServer, troubled, until
 
@@ -120,6 +120,8 @@ def test_a_branch_without_a_vote_is_gone_with_the_server(
 
 def test_decisions_that_were_told_outlive_the_server(server: TroubledServer, url: str) -> None:
     """What was answered is there; what is said not to have been applied is not."""
+    with closing(registry.transaction_log(url)) as log:
+        log.apply([OpenOwner("owner001", 600_000)])
     told: dict[str, str] = {}
     undone: set[str] = set()
     stop = threading.Event()

@@ -198,7 +198,7 @@ def test_many_who_come_first_make_the_tables_together(url: str, port: str) -> No
 # --- the log ------------------------------------------------------------------------------
 
 
-ONE_OF: dict[str, tuple[LogOperation, LogOperation]] = {
+ONE_OF: dict[str, tuple[Decide | Create, LogOperation]] = {
     "decisions": (Decide("g", "commit", "one00000", 1), Decide("g", "abort", "two00000", 1)),
     "sagas": (
         Create("g", "saga", "d", "", "one00000", 1),
@@ -213,11 +213,11 @@ def test_of_two_that_write_a_new_row_one_is_told_of_the_other(
     server: TroubledServer,
     log: TransactionLog,
     plain: psycopg.Connection[Any],
-    pair: tuple[LogOperation, LogOperation],
+    pair: tuple[Decide | Create, LogOperation],
     alone: bool,
 ) -> None:
     """The second one starts before the first has committed, sees nothing, and waits for it."""
-    [first] = log.apply([pair[0]])
+    *_, first = log.apply([OpenOwner(pair[0].owner, TTL_MS), pair[0]])
     table = f"concordant_log_{'decision' if isinstance(first, Decision) else 'record'}"
     plain.execute(
         f"CREATE TEMPORARY TABLE kept AS SELECT * FROM {table}; DELETE FROM {table}; COMMIT;"  # type: ignore[arg-type]
@@ -238,11 +238,11 @@ def test_of_two_that_write_a_new_row_the_second_writes_it_if_the_first_does_not(
     server: TroubledServer,
     log: TransactionLog,
     plain: psycopg.Connection[Any],
-    pair: tuple[LogOperation, LogOperation],
+    pair: tuple[Decide | Create, LogOperation],
     alone: bool,
 ) -> None:
     """The first one rolls back while the second one waits for it."""
-    [first] = log.apply([pair[0]])
+    *_, first = log.apply([OpenOwner(pair[0].owner, TTL_MS), pair[0]])
     table = f"concordant_log_{'decision' if isinstance(first, Decision) else 'record'}"
     plain.execute(
         f"CREATE TEMPORARY TABLE kept AS SELECT * FROM {table}; DELETE FROM {table}; COMMIT;"  # type: ignore[arg-type]
@@ -262,6 +262,8 @@ def test_of_two_that_write_a_new_row_the_second_writes_it_if_the_first_does_not(
 def test_many_coordinators_and_recoverers_agree(url: str) -> None:
     """Each gid is decided both ways at once, in batches of every kind."""
     gids = [f"g{number}" for number in range(40)]
+    with closing(registry.transaction_log(url)) as log:
+        log.apply([OpenOwner("owner001", TTL_MS)])
 
     def decide(outcome: Any, mixed: bool) -> dict[str, str]:
         told: dict[str, str] = {}

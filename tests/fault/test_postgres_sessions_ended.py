@@ -15,7 +15,7 @@ from concordant.drivers import registry
 from concordant.drivers.base import Participant
 from concordant.errors import BackendUnavailable, OutcomeUnknown, TransactionAborted
 from concordant.locking.operations import Acquire, Granted, Inspect, View
-from concordant.transactions.operations import Decide, Decision, Load
+from concordant.transactions.operations import Decide, Decision, Load, OpenOwner
 from tests.contract.parties import new_branch, strangers
 from tests.fault.postgres_trouble import Meanwhile, TroubledServer, troubled
 
@@ -60,7 +60,7 @@ def opened(port: str, url: str) -> Any:
 
 USES: dict[str, Callable[[Any], Any]] = {
     "lock_store": lambda store: store.apply([Acquire("a", *strangers(1), 1000)]),
-    "transaction_log": lambda log: log.apply([Load("g"), Decide("g", "commit", "owner001", 1)]),
+    "transaction_log": lambda log: log.apply([Load("g"), Decide("g", "abort", "owner001", 1)]),
     "participant": lambda participant: participant.begin(new_branch()).abandon(),
     "barrier": lambda barrier: barrier.enter("g", "s", "action").abandon(),
 }
@@ -275,7 +275,7 @@ def test_a_session_that_is_ended_at_a_decision_has_decided(
     server: TroubledServer, url: str
 ) -> None:
     with opened("transaction_log", url) as log:
-        log.apply([])
+        log.apply([OpenOwner("owner001", 600_000)])
         with server.commits_held():
             asked = Meanwhile(lambda: log.apply([Decide("g", "commit", "owner001", 1)]))
             server.waiting(HELD)

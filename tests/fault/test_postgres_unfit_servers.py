@@ -22,7 +22,7 @@ from concordant.errors import (
     UsageError,
 )
 from concordant.locking.operations import Acquire, Granted, Inspect, View
-from concordant.transactions.operations import Decide, Listing, Load
+from concordant.transactions.operations import Decide, Listing, Load, OpenOwner
 from tests.contract.parties import new_branch, strangers
 from tests.fault.postgres_trouble import TroubledServer, troubled
 from tests.provision.command_line import Shell
@@ -128,7 +128,7 @@ def test_what_was_told_is_durable_although_the_server_does_not_wait(
         closing(registry.transaction_log(url)) as log,
         closing(registry.barrier(url)) as barrier,
     ):
-        log.apply([Load("g")])
+        log.apply([OpenOwner("owner001", 600_000)])
         barrier.enter("g", "0", "action").abandon()
         [granted] = store.apply([Acquire("a", owner, 60_000)])
         assert isinstance(granted, Granted)

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.history.events import Event, now_ns, read
-from tests.history.register import Register
+from tests.history.guarded import journal_of
 
 ROOT = Path(__file__).resolve().parents[2]
 # Several, so that the wait for one whose holder was hit is no wait for all.
@@ -20,7 +20,10 @@ LOCKS = 3
 
 
 class Fleet:
-    """A number of contending processes; whoever is killed is replaced."""
+    """A number of contending processes; whoever is killed is replaced.
+
+    All of them use a register behind the guard of the driver whose locks they contend for.
+    """
 
     def __init__(self, url: str, folder: Path, size: int, seconds: float, ttl_ms: int) -> None:
         self._url = url
@@ -29,8 +32,8 @@ class Fleet:
         self._until_ns = now_ns() + round(seconds * 1e9)
         self._numbers = count()
         self.killed: list[str] = []
-        # Made before anybody can race for it.
-        Register(folder / "register.db").close()
+        # The register is made before anybody can race for it.
+        assert journal_of(url, folder) == []
         self._alive = dict(self._start() for _ in range(size))
 
     def __enter__(self) -> Fleet:
@@ -73,17 +76,20 @@ class Fleet:
         for name, process in self._alive.items():
             assert process.wait(timeout=30) == 0, name
 
+    def recorded(self, kind: str = "*") -> list[Event]:
+        """Return what the processes of a kind have recorded: "user-*", "port-*" or all."""
+        return read(sorted(self._folder.glob(f"{kind}.jsonl")))
+
     def history(self) -> list[Event]:
         """Return all that was recorded, the register's journal included."""
-        register = Register(self._folder / "register.db")
-        journal = register.journal()
-        register.close()
-        return read(sorted(self._folder.glob("*.jsonl"))) + journal
+        return self.recorded() + journal_of(self._url, self._folder)
 
     def _start(self) -> tuple[str, subprocess.Popen[bytes]]:
-        name = f"p{next(self._numbers)}"
+        # By turns one that uses the store's port as it is, and one that is a user's program.
+        number = next(self._numbers)
+        name = f"user-{number}" if number % 2 else f"port-{number}"
         seconds = max(0.1, (self._until_ns - now_ns()) / 1e9)
         command = [sys.executable, "-m", "tests.history.process", self._url, str(self._folder)]
         command += [name, "--seconds", str(seconds), "--ttl-ms", str(self._ttl_ms)]
-        command += ["--locks", str(LOCKS)]
+        command += ["--locks", str(LOCKS), *(["--user"] if number % 2 else [])]
         return name, subprocess.Popen(command, cwd=ROOT)

@@ -13,22 +13,15 @@ import pytest
 
 from concordant.drivers import registry
 from concordant.drivers.base import LockStore
-from concordant.drivers.postgres import guard as guard_module
 from concordant.drivers.postgres import schema
 from concordant.drivers.postgres.sync import log as log_module
-from concordant.transactions.operations import Decide, Decision, Load
+from concordant.transactions.operations import Decide, Decision, Load, OpenOwner, OwnerOpened
 from tests.fault.postgres_trouble import Meanwhile
-from tests.history import register
-from tests.history.checker import Violation, check, rules
-from tests.history.contender import Contender
-from tests.history.events import Event
-from tests.history.model_store import ModelStore, copy_of_the_model
-from tests.history.test_checker_catches import BURSTS_MAX, QUICK, SEED, Credulous, burst
+from tests.history.bursts import BURSTS_MAX, SEED, Changes, Credulous, changed, fight
+from tests.history.checker import rules
 from tests.provision.postgres import server
 
 pytestmark = pytest.mark.server
-
-Changes = Sequence[tuple[str, str]]
 
 # The bound of two seconds would need long runs; sixty milliseconds show the same. And a wall
 # clock that is set back an hour now and then, as that of a failed-over server may be.
@@ -112,14 +105,6 @@ PLANTED: dict[str, tuple[Changes, set[str]]] = {
 }
 
 
-def changed(text: str, changes: Changes) -> str:
-    """Return the text with pieces replaced; fails if a piece is not there exactly once."""
-    for old, new in changes:
-        assert text.count(old) == 1, f"there is no {old!r} any more: plant the mistake anew"
-        text = text.replace(old, new)
-    return text
-
-
 def planted_store(changes: Changes) -> LockStore:
     """Return a store whose database has a copy of the functions, with pieces replaced.
 
@@ -133,25 +118,9 @@ def planted_store(changes: Changes) -> LockStore:
     return store
 
 
-def contend(
-    folder: Path, store: Any, bursts: int, kind: type[Contender] = Contender
-) -> tuple[list[Violation], int]:
-    """Run bursts on one store until the checker finds something."""
-    history: list[Event] = []
-    grants = 0
-    with closing(register.Register(folder / "register.db")) as used:
-        for number in range(bursts):
-            more, granted = burst(store, folder, SEED + number, kind)
-            history += more
-            grants += granted
-            if found := check([*history, *used.journal()]):
-                return found, grants
-    return [], grants
-
-
 def test_the_functions_as_they_are_stand_the_check(tmp_path: Path) -> None:
     with closing(planted_store(())) as store:
-        found, grants = contend(tmp_path, store, bursts=5)
+        found, grants = fight(store, tmp_path, bursts=5)
     assert found == []
     assert grants > 10
 
@@ -160,120 +129,14 @@ def test_the_functions_as_they_are_stand_the_check(tmp_path: Path) -> None:
 def test_a_mistake_in_the_functions_is_found(tmp_path: Path, mistake: str) -> None:
     changes, expected = PLANTED[mistake]
     with closing(planted_store(changes)) as store:
-        found, _ = contend(tmp_path, store, BURSTS_MAX)
+        found, _ = fight(store, tmp_path)
     assert rules(found) & expected, found
 
 
 def test_a_client_that_takes_a_hint_for_a_grant_is_found(tmp_path: Path) -> None:
     with closing(planted_store(())) as store:
-        found, _ = contend(tmp_path, store, BURSTS_MAX, Credulous)
+        found, _ = fight(store, tmp_path, kind=Credulous)
     assert "granted past a holder" in rules(found)
-
-
-# --- the guard ----------------------------------------------------------------------------
-
-
-class GuardedRegister:
-    """The register of the histories, in PostgreSQL and behind the guard that users have."""
-
-    def __init__(self, url: str) -> None:
-        self._db = psycopg.connect(url)
-        with self._db.transaction():
-            self._db.execute("SELECT pg_advisory_xact_lock(1)")
-            guard_module.ensure_guard(self._db)
-            self._db.execute(
-                "CREATE TABLE IF NOT EXISTS register (lock text PRIMARY KEY, value bigint);"
-                "CREATE TABLE IF NOT EXISTS journal (seq bigserial PRIMARY KEY, lock text,"
-                " op text UNIQUE, what text, owner text, fence bigint, value bigint, base bigint)"
-            )
-
-    def read(self, lock: str, owner: str, fence: int, op: str) -> int:
-        """Return the value, and shut all older holders out; raises Stale."""
-        return self._use(lock, owner, fence, op, None, None)
-
-    def write(self, lock: str, owner: str, fence: int, op: str, value: int, base: int) -> int:
-        """Set the value, which was made from `base`; raises Stale and changes nothing then."""
-        return self._use(lock, owner, fence, op, value, base)
-
-    def _use(
-        self, lock: str, owner: str, fence: int, op: str, value: int | None, base: int | None
-    ) -> int:
-        try:
-            with self._db.transaction():
-                guard_module.guard(self._db, lock, _Lease(owner, fence))
-                self._db.execute(
-                    "INSERT INTO register VALUES (%s, 0) ON CONFLICT DO NOTHING", (lock,)
-                )
-                if value is not None:
-                    self._db.execute(
-                        "UPDATE register SET value = %s WHERE lock = %s", (value, lock)
-                    )
-                cursor = self._db.execute("SELECT value FROM register WHERE lock = %s", (lock,))
-                [[now]] = cursor.fetchall()
-                what = "read" if value is None else "write"
-                self._db.execute(
-                    "INSERT INTO journal (lock, op, what, owner, fence, value, base)"
-                    " VALUES (%s, %s, %s, %s, %s, %s, %s)",
-                    (lock, op, what, owner, fence, now, base),
-                )
-        except guard_module.StaleFence as error:
-            raise register.Stale(str(error)) from error
-        return int(now)
-
-    def journal(self) -> list[Event]:
-        """Return all that was accepted, in order."""
-        names = ("seq", "lock", "op", "what", "owner", "fence", "value", "base")
-        with self._db.transaction():
-            rows = self._db.execute("SELECT * FROM journal ORDER BY seq").fetchall()
-        return [{"kind": "journal", **dict(zip(names, row, strict=True))} for row in rows]
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._db.close()
-
-
-class _Lease:
-    def __init__(self, owner: str, fence: int) -> None:
-        self.owner = owner
-        self.fence = fence
-
-
-@pytest.fixture
-def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the contenders use a register behind the real guard."""
-    url = server().fresh()
-    monkeypatch.setattr(register, "Register", lambda path: GuardedRegister(url))
-
-
-UNGUARDED: dict[str, Changes] = {
-    "any fence passes": (
-        (
-            " WHERE excluded.fence > g.fence"
-            " OR (excluded.fence = g.fence AND excluded.owner = g.owner)",
-            "",
-        ),
-    ),
-    "an older fence passes": (("excluded.fence > g.fence", "excluded.fence <> g.fence"),),
-}
-
-
-@pytest.mark.usefixtures("guarded")
-def test_the_guard_as_it_is_stands_the_check(tmp_path: Path) -> None:
-    store = ModelStore(copy_of_the_model(QUICK), SEED)
-    found, grants = contend(tmp_path, store, bursts=5)
-    assert found == []
-    assert grants > 20
-
-
-@pytest.mark.usefixtures("guarded")
-@pytest.mark.parametrize("mistake", list(UNGUARDED))
-def test_a_mistake_in_the_guard_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mistake: str
-) -> None:
-    monkeypatch.setattr(guard_module, "_PASS", changed(guard_module._PASS, UNGUARDED[mistake]))
-    store = ModelStore(copy_of_the_model(QUICK), SEED)
-    found, _ = contend(tmp_path, store, BURSTS_MAX)
-    assert rules(found) & {"stale use", "lost update", "not linearizable by fence"}
 
 
 # --- the log ------------------------------------------------------------------------------
@@ -287,12 +150,15 @@ def disagreements(url: str, gids: Sequence[str], seed: int) -> list[str]:
         told: list[Decision] = []
         with closing(registry.transaction_log(url)) as log:
             for gid in order:
-                [answer] = log.apply([Decide(gid, outcome, owner, 1)])
+                [answer] = log.apply([Decide(gid, outcome, owner, opened.epoch)])
                 assert isinstance(answer, Decision)
                 told.append(answer)
         return told
 
     sides = [("coord001", "commit"), ("recov001", "abort"), ("recov002", "abort")]
+    with closing(registry.transaction_log(url)) as log:
+        [opened] = log.apply([OpenOwner("coord001", 60_000)])
+    assert isinstance(opened, OwnerOpened)
     deciding = [Meanwhile(lambda side=side: decide(*side)) for side in sides]
     told = [answer for each in deciding for answer in each.result()]
     with closing(registry.transaction_log(url)) as log:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,10 +11,8 @@ import pytest
 from concordant.drivers.redis.locks import RedisLockStore
 from concordant.drivers.redis.options import RedisOptions
 from concordant.drivers.redis.script import applying, lua
-from tests.history import events, register
-from tests.history.checker import Violation, check, rules
-from tests.history.contender import Contender
-from tests.history.test_checker_catches import BURSTS_MAX, SEED, Credulous, burst
+from tests.history.bursts import Changes, Credulous, changed, fight
+from tests.history.checker import rules
 from tests.provision.redis import server
 
 pytestmark = pytest.mark.server
@@ -22,7 +20,7 @@ pytestmark = pytest.mark.server
 # The bound of two seconds would need long runs; sixty milliseconds show the same.
 QUICK = "CONFIRM_US = 60 * 1000\n"
 
-PLANTED: dict[str, tuple[tuple[tuple[str, str], ...], set[str]]] = {
+PLANTED: dict[str, tuple[Changes, set[str]]] = {
     "granted past the holder, as by SET without NX": (
         (("if not waiters[1] and permits <= free(record) then", "if true then"),),
         {"granted past a holder"},
@@ -36,12 +34,16 @@ PLANTED: dict[str, tuple[tuple[tuple[str, str], ...], set[str]]] = {
         ),
         {"granted past a holder", "held after its end"},
     ),
+    "granted past the holder on the short way": (
+        (("if #record == 15 then", "if #record == 15 or code == ACQUIRE then"),),
+        {"granted past a holder"},
+    ),
     "a fence that does not rise": (
-        (("max(record[FENCE] + 1, now)", "max(record[FENCE], 1)"),),
+        (("max(fence + 1, now)", "max(fence, 1)"),),
         {"fence given twice", "fence fell"},
     ),
     "a fence that is a clock which is set back at times": (
-        (("max(record[FENCE] + 1, now)", "now - (now % 4 == 0 and 3600000000 or 0)"),),
+        (("max(fence + 1, now)", "now - (now % 4 == 0 and 3600000000 or 0)"),),
         {"fence fell"},
     ),
     "a hint taken for a grant by the script, a lease renewed for whoever asks": (
@@ -70,34 +72,18 @@ PLANTED: dict[str, tuple[tuple[tuple[str, str], ...], set[str]]] = {
 }
 
 
-def contend(
-    folder: Path,
-    changes: Sequence[tuple[str, str]],
-    bursts: int,
-    kind: type[Contender] = Contender,
-) -> tuple[list[Violation], int]:
-    """Run bursts on one store until the checker finds something."""
-    text = QUICK + lua("apply.lua")
-    for old, new in changes:
-        assert old in text, f"apply.lua has no {old!r} any more: plant the mistake anew"
-        text = text.replace(old, new)
-    history: list[events.Event] = []
-    grants = 0
+@contextmanager
+def planted_store(changes: Changes) -> Iterator[RedisLockStore]:
+    """Give a store whose script is a copy with pieces replaced."""
+    text = QUICK + changed(lua("apply.lua"), changes)
     options = RedisOptions.parse(server().url())
     with closing(RedisLockStore(options, applying(text))) as store:
-        for number in range(bursts):
-            more, granted = burst(store, folder, SEED + number, kind)
-            history += more
-            grants += granted
-            with closing(register.Register(folder / "register.db")) as used:
-                found = check([*history, *used.journal()])
-            if found:
-                return found, grants
-    return [], grants
+        yield store
 
 
 def test_the_script_as_it_is_stands_the_check(tmp_path: Path) -> None:
-    found, grants = contend(tmp_path, (), bursts=5)
+    with planted_store(()) as store:
+        found, grants = fight(store, tmp_path, bursts=5)
     assert found == []
     assert grants > 20
 
@@ -105,11 +91,13 @@ def test_the_script_as_it_is_stands_the_check(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mistake", list(PLANTED))
 def test_a_mistake_in_the_script_is_found(tmp_path: Path, mistake: str) -> None:
     changes, expected = PLANTED[mistake]
-    found, grants = contend(tmp_path, changes, BURSTS_MAX)
+    with planted_store(changes) as store:
+        found, grants = fight(store, tmp_path)
     assert grants, "the script with the mistake does not even run"
     assert rules(found) & expected, found
 
 
 def test_a_contender_that_takes_a_hint_for_a_grant_is_found(tmp_path: Path) -> None:
-    found, _ = contend(tmp_path, (), BURSTS_MAX, Credulous)
+    with planted_store(()) as store:
+        found, _ = fight(store, tmp_path, kind=Credulous)
     assert "granted past a holder" in rules(found)

@@ -111,14 +111,14 @@ class PostgresServer:
         """Return the URL of a new, empty database."""
         name = f"t{os.getpid()}_{next(_numbers)}"
         with closing(psycopg.connect(self.url("postgres"), autocommit=True)) as plain:
-            plain.execute(f"CREATE DATABASE {name} STRATEGY file_copy")  # type: ignore[arg-type]
+            plain.execute(f"CREATE DATABASE {name} STRATEGY file_copy")
         return self.url(name)
 
     def fresh_schema(self) -> str:
         """Return the URL of a new, empty schema: cheaper than a database of its own."""
         name = f"t{os.getpid()}_{next(_numbers)}"
         with closing(psycopg.connect(self.url("postgres"), autocommit=True)) as plain:
-            plain.execute(f"CREATE SCHEMA {name}")  # type: ignore[arg-type]
+            plain.execute(f"CREATE SCHEMA {name}")
         return f"{self.url('postgres')}?options=-csearch_path%3D{name}"
 
     def close(self) -> None:
@@ -178,7 +178,7 @@ class PostgresDialect:
         plain_url = url.partition("?")[0]
         with closing(psycopg.connect(plain_url, autocommit=True)) as plain:
             plain.execute("SET lock_timeout = '3s'")
-            cursor = plain.execute(self.sql(statement), params)  # type: ignore[arg-type]
+            cursor = plain.execute(self.sql(statement), params)
             return cursor.fetchall() if cursor.description else []
 
 

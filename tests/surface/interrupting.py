@@ -27,6 +27,8 @@ THREADING = threading.__file__
 # Where the exit of a body begins, no code of the library can catch an interruption: closing the
 # client gives the lock back.
 _BEYOND_REACH = {
+    "Client.__exit__",
+    "Coordinator.__exit__",
     "_Bodies.__exit__",
     "Lease.release",
     "Leases.release",

@@ -22,7 +22,7 @@ from concordant.drivers.base import LockStore
 from concordant.drivers.sqlite.database import Database, Schema
 from concordant.locking.names import new_client, owner_id
 from concordant.locking.operations import Acquire, Cancel, Granted, Inspect, Queued, Release
-from concordant.transactions.operations import Decide, Decision, Load
+from concordant.transactions.operations import Decide, Decision, OpenOwner, OwnerOpened
 
 SCHEMA = Schema("test", 1, ("CREATE TABLE note(text TEXT)",))
 
@@ -165,14 +165,16 @@ def test_a_log_settles_by_asking_again(scheme: str, path: str) -> None:
     url = {"memory": "memory://interrupts", "sqlite": f"sqlite://{path}?wait_s=0.2"}[scheme]
     with closing(registry.transaction_log(url)) as log:
         with closing(registry.transaction_log(url)) as other:
-            other.apply([Load("x")])
+            [opened] = other.apply([OpenOwner("owner001", 600_000)])
+            assert isinstance(opened, OwnerOpened)
+            epoch = opened.epoch
 
             def decide(number: int) -> None:
-                log.apply([Decide(f"g{number}", "commit", "owner001", 1)])
+                log.apply([Decide(f"g{number}", "commit", "owner001", epoch)])
 
             for number in moments(decide):
                 [seen] = other.apply([Decide(f"g{number}", "abort", "owner002", 1)])
-                [again] = log.apply([Decide(f"g{number}", "commit", "owner001", 1)])
+                [again] = log.apply([Decide(f"g{number}", "commit", "owner001", epoch)])
                 assert isinstance(seen, Decision)
                 assert isinstance(again, Decision)
                 assert seen.outcome == again.outcome

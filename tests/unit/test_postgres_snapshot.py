@@ -43,7 +43,7 @@ def reads(*part: LogOperation) -> list[tuple[str, list[Any]]]:
     found = []
     for sql, values in Snapshot(part).reads():
         table = sql.partition(" FROM concordant_log_")[2].split(" ")[0]
-        how = "lock" if "FOR UPDATE" in sql else "look"
+        how = "lock" if "FOR UPDATE" in sql else "share" if "FOR SHARE" in sql else "look"
         found.append((f"{how} {table}", list(values)))
     return found
 
@@ -87,7 +87,9 @@ def test_no_part_is_lost_or_empty(batch: list[LogOperation]) -> None:
 
 def test_rows_are_locked_in_one_order_and_only_those_that_matter() -> None:
     part = [
-        Decide("g2", "commit", "o", 1),
+        Decide("g2", "commit", "owner005", 1),
+        Decide("g3", "commit", "owner002", 1),
+        Decide("g4", "abort", "owner007", 1),
         Finish("g1"),
         Create("s2", "saga", "d", "", "o", 1),
         Advance("s1", 1, "owner009", 1, "running", ""),
@@ -97,8 +99,9 @@ def test_rows_are_locked_in_one_order_and_only_those_that_matter() -> None:
     ]
     assert reads(*part) == [
         ("lock owner", [["owner001", "owner002"]]),
+        ("share owner", [["owner005"]]),
         ("look owner", [["owner009"]]),
-        ("lock decision", [["both", "g1", "g2"]]),
+        ("lock decision", [["both", "g1", "g2", "g3", "g4"]]),
         ("lock record", [["both", "s1", "s2"]]),
     ]
 
@@ -217,7 +220,7 @@ def test_what_did_not_change_is_not_written() -> None:
 
 
 def test_writes_come_in_one_order() -> None:
-    part = [Decide(gid, "commit", "owner001", 1) for gid in ("b", "a", "d")] + [
+    part = [Decide(gid, "abort", "owner001", 1) for gid in ("b", "a", "d")] + [
         OpenOwner("owner001", 5),
         Create("c", "saga", "d", "", "o", 1),
     ]
@@ -229,6 +232,7 @@ def test_writes_come_in_one_order() -> None:
 
 def test_forgetting_is_three_statements_that_may_hit_any_number() -> None:
     snapshot = Snapshot([Purge(1)])
+    snapshot.purge_until_us = MOMENT.wall_us
     assert snapshot.reads() == []
     perform(snapshot, Purge(1), MOMENT)
     assert snapshot.purges
@@ -241,6 +245,14 @@ def test_forgetting_is_three_statements_that_may_hit_any_number() -> None:
         before_us,
         MOMENT.now_us,
     ]
+
+
+def test_what_changed_after_a_purge_had_begun_is_kept() -> None:
+    snapshot = Snapshot([Purge(0)])
+    snapshot.purge_until_us = MOMENT.wall_us - 77
+    perform(snapshot, Purge(0), MOMENT)
+    kept_us = [values[0] for (sql, values), _ in snapshot.writes() if "owner o" not in sql]
+    assert kept_us == [MOMENT.wall_us - 77] * 2
 
 
 def test_a_page_holds_both_kinds_in_order() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import combinations, product
 from typing import get_args
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from concordant.drivers.base import Resolution
 from concordant.transactions.names import BranchId
 from concordant.transactions.operations import BranchRef, Decision, Outcome
-from concordant.transactions.recovery import Verdict, judge, weigh
+from concordant.transactions.recovery import Verdict, judge, siblings, weigh
 
 LOG = "cabc1234"
 OURS = BranchId(LOG, "owner123", 4, 1, "g-1")
@@ -95,3 +95,51 @@ def test_a_decision_over_no_branches_is_over() -> None:
     obeyed = weigh({})
     assert obeyed.finished
     assert not obeyed.heuristic
+
+
+# --- where else its branches may be -------------------------------------------------------
+
+KNOWN = ("b", "d", "f")
+
+
+@pytest.mark.parametrize(
+    ("found", "silent", "places"),
+    [
+        # All that are known of are there.
+        ({"b": 0, "d": 1, "f": 2}, 0, []),
+        # Numbers have no room for another, or for one.
+        ({"b": 0, "d": 1}, 0, [("f", 2)]),
+        ({"b": 0, "f": 1}, 0, []),
+        ({"b": 0, "f": 2}, 0, [("d", 1)]),
+        ({"d": 0}, 0, [("f", 1)]),
+        ({"f": 2}, 0, [("b", 0), ("d", 1)]),
+        ({"f": 1}, 0, [("b", 0), ("d", 0)]),
+        ({"b": 0}, 0, [("d", 1), ("f", 1), ("f", 2)]),
+        ({"d": 1}, 0, [("b", 0), ("f", 2)]),
+        # One that does not answer may stand before it.
+        ({"d": 1}, 1, [("b", 0), ("f", 2), ("f", 3)]),
+        ({"b": 1, "f": 3}, 1, [("d", 2)]),
+    ],
+)
+def test_a_sibling_is_looked_for_where_the_order_of_resources_lets_it_be(
+    found: dict[str, int], silent: int, places: list[tuple[str, int]]
+) -> None:
+    assert [tuple(place) for place in siblings(found, KNOWN, silent)] == places
+
+
+@pytest.mark.parametrize("silent", [0, 1])
+@pytest.mark.parametrize("size", range(1, 5))
+def test_no_sibling_is_left_out_and_none_is_looked_for_twice(size: int, silent: int) -> None:
+    """Whichever resources took part, and whichever of their branches are still prepared."""
+    everybody = "abcde"
+    for party in combinations(everybody, size):
+        numbers = {resource: number for number, resource in enumerate(party)}
+        for deaf in combinations(everybody, silent):
+            known = [each for each in everybody if each not in deaf]
+            heard = {each: number for each, number in numbers.items() if each in known}
+            for count in range(1, len(heard) + 1):
+                for kept in combinations(heard, count):
+                    found = {each: numbers[each] for each in kept}
+                    looked = list(siblings(found, known, silent))
+                    assert set(heard.items()) - set(found.items()) <= set(looked)
+                    assert len(looked) == len(set(looked))

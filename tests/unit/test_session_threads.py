@@ -86,7 +86,7 @@ def store() -> Iterator[Clumsy]:
 
 @pytest.fixture
 def session(store: Clumsy) -> Iterator[Session]:
-    opened = Session(lambda: store, SYSTEM_CLOCK)
+    opened = Session(lambda: store, SYSTEM_CLOCK, store.url)
     yield opened
     opened.close()
 
@@ -131,7 +131,7 @@ def test_a_cancellation_that_raises_anything_is_tried_again(
 def test_what_is_left_over_is_done_at_the_close(store: Clumsy) -> None:
     # By a store of its own, as the one of the session is closed with it.
     own = Clumsy(store.url)
-    session = Session(lambda: own, SYSTEM_CLOCK)
+    session = Session(lambda: own, SYSTEM_CLOCK, own.url)
     own.fails_at = Cancel
     for number in range(300):
         holding = hold(session, store, f"n{number}", 30_000)
@@ -195,7 +195,7 @@ def test_a_callback_may_close_the_client() -> None:
 
 def test_leases_end_by_a_clock_that_counts_suspension() -> None:
     clock = ManualClock()
-    holding = Holding("a", "owner.1", 7, 1000, clock.local_ns(), clock)
+    holding = Holding("a", "owner.1", 7, 1000, clock.local_ns(), clock, "memory://a")
     holding.check()
     clock.advance_s(0.9)
     holding.check()
@@ -210,7 +210,7 @@ def test_leases_end_by_a_clock_that_counts_suspension() -> None:
 @pytest.mark.parametrize("jump_s", [-3600.0, 3600.0])
 def test_the_wall_clock_is_none_of_a_leases_business(jump_s: float) -> None:
     clock = ManualClock()
-    holding = Holding("a", "owner.1", 7, 1000, clock.local_ns(), clock)
+    holding = Holding("a", "owner.1", 7, 1000, clock.local_ns(), clock, "memory://a")
     clock.jump_wall_s(jump_s)
     clock.advance_s(0.5)
     assert 0.45 < holding.remaining_s < 0.5
@@ -220,7 +220,9 @@ def test_a_holding_is_lost_or_released_but_not_both() -> None:
     told: list[str] = []
 
     def make() -> Holding:
-        holding = Holding("a", "owner.1", 7, 1000, SYSTEM_CLOCK.local_ns(), SYSTEM_CLOCK)
+        holding = Holding(
+            "a", "owner.1", 7, 1000, SYSTEM_CLOCK.local_ns(), SYSTEM_CLOCK, "memory://a"
+        )
         holding.on_lost(lambda: told.append("brief"), brief=True)
         holding.on_lost(lambda: told.append("callback"))
         return holding

@@ -13,7 +13,6 @@ import pytest
 
 from concordant.clock import ManualClock
 from concordant.drivers import registry
-from concordant.drivers.sqlite.database import Database
 from concordant.drivers.sqlite.log import SqliteTransactionLog
 from concordant.drivers.sqlite.options import SqliteOptions
 from concordant.transactions.operations import (
@@ -80,6 +79,7 @@ def test_a_reboot_ends_every_epoch_and_makes_everything_due(opened: Opener) -> N
     after = opened("second boot", ManualClock(start_ns=5_000_000_000))
     assert tell(after, OwnerStates((("owner001", first.epoch),))) == Alive()
     assert tell(after, RenewOwner("owner001", first.epoch, TTL_MS)) == OwnerGone()
+    assert tell(after, Decide("i", "commit", "owner001", first.epoch)) == OwnerGone()
     late = Advance("g", waiting.version, "owner001", first.epoch, "committed", "")
     assert isinstance(tell(after, late), Conflict)
     heir = tell(after, OpenOwner("owner002", TTL_MS))
@@ -95,25 +95,14 @@ def test_a_reboot_ends_every_epoch_and_makes_everything_due(opened: Opener) -> N
     assert (standing.outcome, standing.owner) == ("commit", "owner001")
 
 
-def synchronous(database: Database) -> int:
-    return database.read(lambda c: int(c.execute("PRAGMA synchronous").fetchone()[0]))
-
-
-def test_decisions_are_synced_and_locks_are_not(path: str, tmp_path: Path) -> None:
-    full, normal = 2, 1
-    with closing(registry.transaction_log(f"sqlite://{path}")) as log:
-        assert synchronous(log._database) == full  # type: ignore[attr-defined]
-    with closing(registry.lock_store(f"sqlite://{tmp_path}/locks.db")) as locks:
-        assert synchronous(locks._database) == normal  # type: ignore[attr-defined]
-
-
 _DECIDE = """
 import os, signal, sys
 from concordant.drivers import registry
-from concordant.transactions.operations import BranchRef, Decide
+from concordant.transactions.operations import BranchRef, Decide, OpenOwner
 log = registry.transaction_log(sys.argv[1])
 branch = BranchRef("branch é", "resource", "sqlite:///x")
-log.apply([Decide("g", "commit", "owner001", 1, (branch,))])
+[opened] = log.apply([OpenOwner("owner001", 60_000)])
+log.apply([Decide("g", "commit", "owner001", opened.epoch, (branch,))])
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -132,7 +121,7 @@ def test_a_decision_outlives_the_process_that_was_told_of_it(path: str) -> None:
 
 def test_reading_waits_for_no_writer(path: str, opened: Opener) -> None:
     log = opened()
-    tell(log, Decide("g", "commit", "owner001", 1))
+    tell(log, Decide("g", "abort", "owner001", 1))
     with closing(sqlite3.connect(path, isolation_level=None)) as plain:
         plain.execute("BEGIN IMMEDIATE")
         results = log.apply([Load("g"), Query(), OwnerStates((("owner001", 1),))])

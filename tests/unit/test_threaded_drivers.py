@@ -147,7 +147,7 @@ async def test_cancelling_at_any_moment_leaves_a_store_whole(tmp_path: Path) -> 
 
 async def test_closing_a_log_ends_its_thread(tmp_path: Path) -> None:
     log = registry.async_transaction_log(f"sqlite://{tmp_path}/log.db")
-    [decision] = await log.apply([Decide("g", "commit", "owner001", 1)])
+    [decision] = await log.apply([Decide("g", "abort", "owner001", 1)])
     assert isinstance(decision, Decision)
     assert len(threads("concordant-log")) == 1
     await log.aclose()

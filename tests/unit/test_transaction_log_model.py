@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,14 +120,55 @@ def test_an_owner_has_a_bounded_number_of_epochs(log: TransactionLog) -> None:
     assert tell(log, RenewOwner("owner001", EPOCH_MAX, TTL_MS)) == OwnerAlive()
 
 
-def test_a_decision_stands_even_if_its_owner_is_gone(
+def test_a_lease_that_has_run_out_commits_no_more(log: TransactionLog, clock: ManualClock) -> None:
+    epoch = enrol(log)
+    clock.advance_s(TTL_MS / 1000 - 0.001)
+    in_time = tell(log, Decide("g", "commit", "owner001", epoch))
+    assert isinstance(in_time, Decision)
+    clock.advance_s(0.001)
+    assert tell(log, Decide("h", "commit", "owner001", epoch)) == OwnerGone()
+    assert gids(log) == "g"
+    # What was decided before stands, and whoever finds the rest may abort it.
+    assert tell(log, Decide("g", "commit", "owner001", epoch)) == replace(
+        in_time, fresh=False, age_ms=1
+    )
+    late = tell(log, Decide("h", "abort", "owner001", epoch))
+    assert isinstance(late, Decision)
+    assert (late.outcome, late.fresh) == ("abort", True)
+
+
+@pytest.mark.parametrize("away_s", [TTL_MS / 1000, 8 * DAY_S])
+def test_one_that_slept_through_an_abort_and_its_purge_commits_nothing(
+    log: TransactionLog, clock: ManualClock, away_s: float
+) -> None:
+    epoch = enrol(log)
+    clock.advance_s(away_s)
+    tell(log, Decide("g", "abort", "owner001", epoch))
+    tell(log, Finish("g"))
+    assert tell(log, Purge(0)) == Purged(1)
+    clock.advance_s(away_s)
+    # By now the owner may have been forgotten, too.
+    tell(log, Purge(0))
+    sleeper = Decide("g", "commit", "owner001", epoch)
+    assert tell(log, sleeper) == OwnerGone()
+    opened = tell(log, OpenOwner("owner001", TTL_MS, past=epoch))
+    assert isinstance(opened, OwnerOpened)
+    assert opened.epoch > epoch
+    assert tell(log, sleeper) == OwnerGone()
+    assert gids(log) == ""
+
+
+def test_who_asks_again_after_a_commit_was_forgotten_is_told_no_lie(
     log: TransactionLog, clock: ManualClock
 ) -> None:
     epoch = enrol(log)
+    sleeper = Decide("g", "commit", "owner001", epoch)
+    tell(log, sleeper)
     clock.advance_s(TTL_MS / 1000)
-    late = tell(log, Decide("g", "commit", "owner001", epoch))
-    assert isinstance(late, Decision)
-    assert (late.outcome, late.fresh) == ("commit", True)
+    # A recoverer has had it obeyed. To answer abort now would be as wrong as commit.
+    tell(log, Finish("g"))
+    assert tell(log, Purge(0)) == Purged(1)
+    assert tell(log, sleeper) == OwnerGone()
 
 
 # --- records ------------------------------------------------------------------------------
@@ -202,7 +244,7 @@ def test_ages_are_of_the_wall_clock_and_never_negative(
 
 
 def test_evidence_is_added_to_and_bounded(log: TransactionLog) -> None:
-    tell(log, Decide("g", "commit", "owner001", 1))
+    tell(log, Decide("g", "commit", "owner001", enrol(log)))
     for evidence in ("first", "second", "first", "", "x" * EVIDENCE_BYTES_MAX):
         tell(log, Finish("g", heuristic=True, evidence=evidence))
     tell(log, Finish("g", evidence="third"))
@@ -246,9 +288,11 @@ def test_an_owner_is_forgotten_last_of_all(log: TransactionLog, clock: ManualClo
     assert enrol(log, "idle0001") == idle + 1
     clock.advance_s(8 * DAY_S)
     tell(log, Purge(0))
-    # Its epochs start again, which only now can harm nothing.
+    # Its epochs start again, unless it knows its past.
     assert enrol(log, "idle0001") == 1
     assert enrol(log, "named001") == named + 1
+    again = [OpenOwner("idle0001", TTL_MS, past=past) for past in (7, 0, 7)]
+    assert [r.epoch for r in log.apply(again) if isinstance(r, OwnerOpened)] == [8, 9, 10]
 
 
 # --- listing ------------------------------------------------------------------------------
@@ -273,6 +317,7 @@ def test_pages_hold_decisions_and_records_in_order_of_gid(log: TransactionLog) -
         Decide("g", "commit", "", 1),
         Decide("g", "commit", "owner001", 2**63),
         Decide("g" * 37, "commit", "owner001", 1),
+        OpenOwner("owner001", 5, past=-1),
         Create("g", "saga", "d", "\ud800", "owner001", 1),
         Create("g", "saga", "d", "a\0b", "owner001", 1),
         Advance("g", 1, "owner001", 1, "done", ""),  # type: ignore[arg-type]
@@ -284,6 +329,8 @@ def test_pages_hold_decisions_and_records_in_order_of_gid(log: TransactionLog) -
     ],
 )
 def test_what_is_malformed_is_rejected_alone(log: TransactionLog, operation: LogOperation) -> None:
-    results = log.apply([Decide("x", "commit", "o", 1), operation, Decide("y", "abort", "o", 1)])
+    epoch = enrol(log, "o")
+    x, y = (Decide(gid, "commit", "o", epoch) for gid in ("x", "y"))
+    results = log.apply([x, operation, y])
     assert [type(result) for result in results] == [Decision, Rejected, Decision]
     assert gids(log) == "x y"

@@ -32,7 +32,7 @@ def answers(command: tp.Command) -> Iterator[tp.Event | None]:
         case tp.CommitOnePhase(_):
             for outcome in ("committed", "aborted", "unknown"):
                 yield tp.OnePhase(outcome)
-        case tp.WriteFinish():
+        case tp.WriteFinish() | tp.Ask(_) | tp.Tell(_):
             yield None
 
 
@@ -80,6 +80,23 @@ def test_the_decision_needs_every_vote(histories: list[Walk]) -> None:
             assert len(votes) == len(machine.branches)
             assert all(vote.vote != "refused" for vote in votes)
             assert any(vote.vote == "prepared" for vote in votes)
+
+
+def test_every_vote_is_awaited_once_it_was_asked_for(histories: list[Walk]) -> None:
+    for _, _, events, issued in histories:
+        asked = {command.index for command in issued if isinstance(command, tp.Ask)}
+        voted = [e.index for e in events if isinstance(e, tp.Voted | tp.VoteUnknown)]
+        assert sorted(voted) == sorted(asked)
+
+
+def test_what_is_sent_ahead_is_had_afterwards(histories: list[Walk]) -> None:
+    for _, _, _, issued in histories:
+        for ahead, had in ((tp.Ask, tp.Prepare), (tp.Tell, tp.Commit)):
+            firsts = [command.index for command in issued if isinstance(command, ahead)]
+            seconds = [command.index for command in issued if isinstance(command, had)]
+            assert firsts == seconds
+            if firsts:
+                assert issued.index(ahead(firsts[-1])) < issued.index(had(firsts[0]))
 
 
 def test_an_abort_reaches_whatever_may_be_prepared(histories: list[Walk]) -> None:

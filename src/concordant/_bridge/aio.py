@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import types
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple, Unpack
 
+from concordant._bridge.asked import Asked, wake_all
 from concordant.errors import LockLost, OutcomeUnknown
 from concordant.session.holding import Holding
 from concordant.session.listener import Won
@@ -21,16 +23,6 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 Value = TypeVar("Value")
 Given = TypeVarTuple("Given")
-
-
-class _Asked(asyncio.Future[list[Answer]]):
-    """The answers that a task waits for; while it is held, a cancellation waits for them too."""
-
-    held = False
-
-    def cancel(self, msg: Any = None) -> bool:
-        # Refused, the task remembers its cancellation and meets it when it wakes.
-        return False if self.held else super().cancel(msg)
 
 
 class Combiner(Generic[Item, Answer]):
@@ -49,10 +41,12 @@ class Combiner(Generic[Item, Answer]):
         self._apply = apply
         self._lanes = lanes
         self._batch_max = batch_max
-        self._pending: deque[tuple[Sequence[Item], _Asked[Answer]]] = deque()
-        self._running: set[asyncio.Task[None]] = set()
+        self._pending: deque[Asked[Item, Answer]] = deque()
+        self._running: set[asyncio.Task[list[Answer]]] = set()
         self._scheduled = False
         self._deferred: deque[Item] = deque()
+        # Kept, since to ask for the running loop takes a call of the kernel.
+        self._loop: asyncio.AbstractEventLoop
 
     def defer(self, item: Item) -> None:
         """Let an item whose answer nobody needs go with the next batch, whenever that is."""
@@ -69,70 +63,80 @@ class Combiner(Generic[Item, Answer]):
 
     def submit_many(self, items: Sequence[Item]) -> Awaitable[list[Answer]]:
         """Return the answers to items that go in one batch, in order."""
-        loop = asyncio.get_running_loop()
-        asked: _Asked[Answer] = _Asked(loop=loop)
-        self._pending.append((items, asked))
         if not self._scheduled and len(self._running) < self._lanes:
             # Not at once: what other tasks ask in this turn of the loop goes along.
+            self._loop = asyncio.get_running_loop()
+            self._loop.call_soon(self._start)
             self._scheduled = True
-            loop.call_soon(self._start)
+        asked: Asked[Item, Answer] = Asked(items, self._loop)
+        self._pending.append(asked)
         return asked
 
     async def drain(self) -> None:
         """Wait until nothing is under way."""
         while self._running or self._pending:
             self._start()
-            await asyncio.wait(set(self._running))
+            if self._running:
+                await asyncio.wait(set(self._running))
 
     def _start(self) -> None:
         self._scheduled = False
         while self._pending and len(self._running) < self._lanes:
-            task = asyncio.get_running_loop().create_task(self._carry(self._take()))
-            self._running.add(task)
-            task.add_done_callback(self._landed)
+            asked, items = self._take()
+            if asked:
+                extra = [self._deferred.popleft() for _ in range(self._room(len(items)))]
+                task = asyncio.ensure_future(self._apply([*items, *extra]))
+                self._running.add(task)
+                task.add_done_callback(partial(self._landed, asked, extra))
 
-    def _landed(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        if self._pending and not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._start)
-
-    def _take(self) -> list[tuple[Sequence[Item], _Asked[Answer]]]:
-        taken: list[tuple[Sequence[Item], _Asked[Answer]]] = []
-        size = 0
-        while self._pending and (not taken or size + len(self._pending[0][0]) <= self._batch_max):
-            items, future = self._pending.popleft()
-            if not future.cancelled():  # its asker gave up before anything was sent
-                taken.append((items, future))
-                size += len(items)
-        return taken
+    def _take(self) -> tuple[list[Asked[Item, Answer]], list[Item]]:
+        taken: list[Asked[Item, Answer]] = []
+        items: list[Item] = []
+        pending = self._pending
+        while pending:
+            asked = pending.popleft()
+            if asked.failure is not None:  # its asker gave up before anything was sent
+                continue
+            if taken and len(items) + len(asked.items) > self._batch_max:
+                pending.appendleft(asked)
+                break
+            taken.append(asked)
+            items += asked.items
+        return taken, items
 
     def _room(self, size: int) -> int:
         return max(0, min(len(self._deferred), self._batch_max - size))
 
-    async def _carry(self, asked: list[tuple[Sequence[Item], _Asked[Answer]]]) -> None:
-        if not asked:
-            return
-        batch = [item for items, _ in asked for item in items]
-        extra = [self._deferred.popleft() for _ in range(self._room(len(batch)))]
-        try:
-            answers = await self._apply([*batch, *extra])
-        except BaseException as error:
+    def _landed(
+        self,
+        asked: list[Asked[Item, Answer]],
+        extra: list[Item],
+        task: asyncio.Task[list[Answer]],
+    ) -> None:
+        """Give out the answers of a batch that is over, or its failure."""
+        self._running.discard(task)
+        failure: BaseException | None = asyncio.CancelledError()
+        if not task.cancelled():
+            failure = task.exception()
+        if failure is None:
+            answers = task.result()
+            start = 0
+            for each in asked:
+                end = start + len(each.items)
+                if each.failure is None:  # or else its asker has given up meanwhile
+                    each.answers = answers[start:end]
+                start = end
+        else:
             self._deferred.extend(extra)
-            failure = error
-            if not isinstance(error, Exception):
+            if not isinstance(failure, Exception):
                 failure = OutcomeUnknown("the request was interrupted; ask again")
-            for _, future in asked:
-                if not future.done():
-                    future.set_exception(failure)
-            if failure is not error:
-                raise
-            return
-        start = 0
-        for items, future in asked:
-            if not future.done():
-                future.set_result(answers[start : start + len(items)])
-            start += len(items)
+            for each in asked:
+                each.failure = each.failure or failure
+        try:
+            # The next batch leaves before those who were answered ask for more.
+            self._start()
+        finally:
+            task.get_loop().call_soon(wake_all, asked)
 
 
 class Wait:
@@ -171,16 +175,31 @@ class Wait:
         return self._won
 
 
-class Scope:
-    """Cancel the task that holds a lease when the lease is lost, as asyncio.timeout does."""
+Caller = asyncio.Task[Any]
 
-    def __init__(self, holdings: Sequence[Holding]) -> None:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a lock is entered from inside a task")
-        self._task = task
-        self._cancelling = task.cancelling()
-        self._loop = asyncio.get_running_loop()
+
+def current() -> Caller:
+    """Return the running task."""
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("a lock is entered from inside a task")
+    return task
+
+
+class Scope:
+    """A body under way: cancel its task when a lease is lost, as asyncio.timeout does.
+
+    `given` is what entering it gave, `depth` how often it was entered.
+    """
+
+    __slots__ = ("_cancelling", "_lost", "_open", "_task", "depth", "given", "holdings")
+
+    def __init__(self, caller: Caller, given: Any, holdings: Sequence[Holding]) -> None:
+        self.given = given
+        self.holdings = holdings
+        self.depth = 1
+        self._task = caller
+        self._cancelling = caller.cancelling()
         self._lost: Holding | None = None
         self._open = True
         for holding in holdings:
@@ -188,7 +207,7 @@ class Scope:
 
     def _tell(self, holding: Holding) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._cancel, holding)
+            self._task.get_loop().call_soon_threadsafe(self._cancel, holding)
         except RuntimeError:
             return  # the loop is closed, and the task with it
 
@@ -230,40 +249,55 @@ async def settle(
     return task.result()
 
 
-class finish(Generic[Value]):
-    """Run an action to its end as `settle` does, in the caller's own task: `await finish(f, x)`.
+@types.coroutine
+def finish(
+    action: Callable[[Unpack[Given]], Coroutine[Any, Any, Value]], *given: *Given
+) -> Generator[Any, None, Value]:
+    """Run an action to its end as `settle` does, but in the caller's own task.
 
     Several times cheaper, but the action may await nothing except a combiner's answers.
     """
+    running = action(*given)
+    cancelled: asyncio.CancelledError | None = None
+    try:
+        while True:
+            asked = running.send(None)
+            asked.held = True
+            try:
+                yield asked
+            except asyncio.CancelledError as error:
+                cancelled = error
+            except Exception:  # the failure of what was asked, which is the action's to meet
+                assert asked.done()
+    except StopIteration as end:
+        if cancelled is not None:
+            raise cancelled from None
+        return end.value  # type: ignore[no-any-return]
+    except Exception:
+        if cancelled is not None:
+            raise cancelled from None  # it goes first
+        raise
+    finally:
+        running.close()
 
-    def __init__(
-        self, action: Callable[[Unpack[Given]], Coroutine[Any, Any, Value]], *given: *Given
-    ) -> None:
-        self._running = action(*given)
 
-    def __await__(self) -> Generator[Any, None, Value]:
-        running = self._running
-        cancelled: asyncio.CancelledError | None = None
+async def in_turn(*steps: Callable[[], Awaitable[None]]) -> None:
+    """Take each step, whatever error another one ends with; the first error is raised after all.
+
+    Cancellation ends it at once: then all of them have to be taken again.
+    """
+    errors: list[Exception] = []
+    for step in steps:
         try:
-            while True:
-                asked = running.send(None)
-                asked.held = True
-                try:
-                    yield asked
-                except asyncio.CancelledError as error:
-                    cancelled = error
-                except Exception:  # the failure of what was asked, which is the action's to meet
-                    assert asked.done()
-        except StopIteration as end:
-            if cancelled is not None:
-                raise cancelled from None
-            return end.value  # type: ignore[no-any-return]
-        except Exception:
-            if cancelled is not None:
-                raise cancelled from None  # it goes first
-            raise
-        finally:
-            running.close()
+            await step()
+        except Exception as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+async def give_way() -> None:
+    """Go on at once: tasks that were woken run when this one waits, and not before."""
 
 
 async def call(function: Callable[[], Value]) -> Value:
@@ -293,11 +327,6 @@ async def within(timeout_s: float | None, action: Callable[[], Awaitable[Value]]
         if bound.expired():
             raise Overdue from None
         raise
-
-
-def current() -> int:
-    """Return the identity of the running task."""
-    return id(asyncio.current_task())
 
 
 Trace = TracebackType | None
@@ -337,10 +366,9 @@ class Periodic:
 
     async def stop(self) -> None:
         """Stop, after the action that is under way if there is one."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait({task})
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
 
     async def _run(self) -> None:
         while True:

@@ -9,14 +9,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Final, Generic, Protocol, TypeVar, TypeVarTuple, Unpack, cast
+from typing import Any, Final, Generic, Protocol, TypeVar, TypeVarTuple, Unpack, cast
 
 from concordant.errors import LockLost, OutcomeUnknown
 from concordant.session.holding import Holding
 from concordant.session.listener import Won
+from concordant.session.stopping import Stop, join
 
 _log = logging.getLogger("concordant.transactions")
 _DRAIN_S: Final = 0.002
+# As short as there is: the kernel makes it some fifty microseconds, and a thread wakes in less.
+_GIVE_WAY_S: Final = 0.000_001
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -84,7 +87,7 @@ class Combiner(Generic[Item, Answer]):
         # Who has a lane. A set and no count beside flags, since the two could come apart:
         # two leaders may want to hand on to the same heir, and an interruption may fall
         # between the two writes.
-        self._leading: set[_Asked[Item, Answer]] = set()
+        self._leading: set[object] = set()
         self._deferred: deque[Item] = deque()
 
     def defer(self, item: Item) -> None:
@@ -102,6 +105,22 @@ class Combiner(Generic[Item, Answer]):
 
     def submit_many(self, items: Sequence[Item]) -> list[Answer]:
         """Return the answers to items that go in one batch, in order."""
+        lead = object()
+        try:
+            with self._mutex:
+                alone = not (self._pending or self._deferred or len(self._leading) >= self._lanes)
+                if alone:
+                    self._leading.add(lead)
+            if alone:
+                answers = self._apply(items)
+                self._hand_on(lead)
+                return answers
+        except BaseException:
+            self._hand_on(lead)
+            raise
+        return self._submit_in_turn(items)
+
+    def _submit_in_turn(self, items: Sequence[Item]) -> list[Answer]:
         asked: _Asked[Item, Answer] = _Asked(items)
         try:
             with self._mutex:
@@ -187,10 +206,10 @@ class Combiner(Generic[Item, Answer]):
         if asked.done:
             self._hand_on(asked)
 
-    def _hand_on(self, asked: _Asked[Item, Answer]) -> None:
+    def _hand_on(self, lead: object) -> None:
         """Give the lead to the first who waits, or the lane back; harmless to repeat."""
         with self._mutex:
-            if asked not in self._leading:
+            if lead not in self._leading:
                 return
             for heir in self._pending:
                 if heir in self._leading:
@@ -200,7 +219,7 @@ class Combiner(Generic[Item, Answer]):
                     self._leading.add(heir)
                     heir.wake()
                 break
-            self._leading.discard(asked)
+            self._leading.discard(lead)
 
     def _leave(self, asked: _Asked[Item, Answer]) -> None:
         """Give up, as KeyboardInterrupt makes a thread do, without stranding the others."""
@@ -237,11 +256,26 @@ class Wait:
         return self._won
 
 
-class Scope:
-    """In sync code a loss cannot interrupt the body; it shows at the exit."""
+Caller = int
 
-    def __init__(self, holdings: Sequence[Holding]) -> None:
-        """Take the leases that the body depends on."""
+
+def current() -> Caller:
+    """Return the identity of the running thread."""
+    return threading.get_ident()
+
+
+class Scope:
+    """A body under way: a loss cannot interrupt it in sync code, and shows at the exit.
+
+    `given` is what entering it gave, `depth` how often it was entered.
+    """
+
+    __slots__ = ("depth", "given", "holdings")
+
+    def __init__(self, caller: Caller, given: Any, holdings: Sequence[Holding]) -> None:
+        self.given = given
+        self.holdings = holdings
+        self.depth = 1
 
     def close(self, exc_type: type[BaseException] | None) -> LockLost | None:
         """Leave the scope; the release tells whether the leases held to the end."""
@@ -254,6 +288,26 @@ def settle(action: Callable[[Unpack[Given]], Value], *given: *Given) -> Value:
 
 
 finish = settle
+
+
+def in_turn(*steps: Callable[[], None]) -> None:
+    """Take each step, whatever error another one ends with; the first error is raised after all.
+
+    Ctrl-C ends it at once: then all of them have to be taken again.
+    """
+    errors: list[Exception] = []
+    for step in steps:
+        try:
+            step()
+        except Exception as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def give_way() -> None:
+    """Let a thread that was woken run first, which else waits until this one has to."""
+    time.sleep(_GIVE_WAY_S)
 
 
 def call(function: Callable[[], Value]) -> Value:
@@ -298,11 +352,6 @@ def within(timeout_s: float | None, action: Callable[[], Value]) -> Value:
     return cast(Value, value)
 
 
-def current() -> int:
-    """Return the identity of the running thread."""
-    return threading.get_ident()
-
-
 Trace = TracebackType | None
 
 
@@ -328,7 +377,7 @@ class Periodic:
         self._action = action
         self._every_s = every_s
         self._at_once = at_once
-        self._stopped = threading.Event()
+        self._stopped = Stop()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -338,9 +387,8 @@ class Periodic:
 
     def stop(self) -> None:
         """Stop, after the action that is under way if there is one."""
-        self._stopped.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._stopped.give()
+        join(self._thread)
 
     def _run(self) -> None:
         while not self._stopped.wait(0 if self._at_once else self._every_s):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from concordant._bridge.aio import Combiner, Wait, call, pause
@@ -21,6 +20,7 @@ from concordant.locking.operations import (
     Queued,
     Refused,
     Result,
+    value,
 )
 from concordant.session.listener import Won
 from concordant.session.session import Session
@@ -32,7 +32,7 @@ _AGAIN_S: Final = 0.1
 _HICCUP_NS: Final = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Wish:
     """What one acquisition wants."""
 
@@ -47,30 +47,42 @@ class Wish:
 class Attempt:
     """One acquisition under way."""
 
+    __slots__ = (
+        "_clock",
+        "_combiner",
+        "_end_ns",
+        "_outage_ns",
+        "_session",
+        "_wish",
+        "owner",
+        "stray",
+        "wait",
+    )
+
     def __init__(self, session: Session, combiner: Combiner[Operation, Result], wish: Wish) -> None:
         self.owner = session.new_owner()
         # Whether a request of this owner may be on its way although nobody awaits its answer.
         self.stray = False
+        # There once it asks for a place in the queue, so that hints may come for it.
+        self.wait: Wait | None = None
         self._session = session
         self._combiner = combiner
         self._wish = wish
-        self._wait: Wait | None = None
         self._clock = session.clock
-        timeout_s = wish.timeout_s
-        self._end_ns = (
-            None if timeout_s is None else self._clock.local_ns() + round(timeout_s * 1e9)
-        )
+        self._end_ns: int | None = None
         self._outage_ns: int | None = None
+        if wish.timeout_s is not None:
+            self._end_ns = self._clock.local_ns() + round(wish.timeout_s * 1e9)
 
     async def run(self) -> Won:
         """Ask until granted; each pass is one round trip."""
         while True:
             # Once in the queue it stays there: asking without `wait` would give up its place.
-            waits = self._wait is not None or self._session.listening
+            waits = self.wait is not None or self._session.listening
             waits = waits and self._wish.timeout_s != 0
-            if waits and self._wait is None:
-                self._wait = Wait(self._wish.name, self._wish.ttl_ms)
-                self._session.expect(self.owner, self._wait)
+            if waits and self.wait is None:
+                self.wait = Wait(self._wish.name, self._wish.ttl_ms)
+                self._session.expect(self.owner, self.wait)
             stray, self.stray = self.stray, True
             sent_ns = self._clock.local_ns()
             result: Result | None = None
@@ -114,7 +126,7 @@ class Attempt:
 
     def _patience_ns(self, error: ConcordantError) -> int:
         """Say how long an outage that begins with this error is sat out."""
-        if self._wait is not None:
+        if self.wait is not None:
             return _OUTAGE_NS
         # A first request fails at once where nothing answers. But a reply may be lost by
         # a connection that broke while it was idle: asking once more tells.
@@ -124,10 +136,10 @@ class Attempt:
         sleep_s = _AGAIN_S
         if isinstance(result, Queued | Busy):
             sleep_s = self._at_most(result.retry_ms / 1000)
-        if self._wait is None:
+        if self.wait is None:
             await pause(sleep_s)
             return None
-        return await self._wait.wait(sleep_s)
+        return await self.wait.wait(sleep_s)
 
     def _at_most(self, seconds: float) -> float:
         if self._end_ns is None:
@@ -141,8 +153,8 @@ class Attempt:
 
     def _too_late(self) -> LockTimeout:
         return LockTimeout(
-            f"{self._wish.name!r} was not granted within {self._wish.timeout_s} s; "
-            "somebody else holds it: try later"
+            f"{self._wish.name!r} was not granted within {self._wish.timeout_s} s at "
+            f"{self._session.place}; somebody else holds it: try later"
         )
 
 

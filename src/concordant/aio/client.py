@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from concordant._bridge.aio import Combiner, Trace, call, settle
+from concordant._bridge.aio import Combiner, Trace, call, in_turn, settle
 from concordant.aio.acquiring import AsyncAcquirer
 from concordant.aio.lock import AsyncLock, AsyncLocks, make_wish
 from concordant.clock import SYSTEM_CLOCK, Clock
@@ -32,7 +33,7 @@ class AsyncClient:
     def __init__(self, url: str, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._url = mask(url)
         self._store = registry.async_lock_store(url)
-        self._session = Session(lambda: registry.lock_store(url), clock)
+        self._session = Session(lambda: registry.lock_store(url), clock, self._url)
         promises = self._store.capabilities
         self._combiner: Combiner[Operation, Result] = Combiner(
             self._store.apply, promises.lanes, promises.batch_best
@@ -58,6 +59,10 @@ class AsyncClient:
         `ttl_s`: a holder that dies is replaced after this time; a living one renews at a
         third of it. `timeout_s`: total seconds to wait, None for ever, 0 only tries.
         `note`: up to 512 bytes that tell people who holds it.
+
+        A lease is renewed until it is released, also if nobody has it in hand any more: one
+        that was taken with `acquire()` and dropped is held until the client is closed or its
+        process ends. Prefer `with`, which always gives back.
         """
         return AsyncLock(make_wish(name, ttl_s, timeout_s, note), self._acquirer, reentrant)
 
@@ -69,7 +74,10 @@ class AsyncClient:
         *,
         note: str = "",
     ) -> AsyncLocks:
-        """Return several locks as one: all are held, or none; they never deadlock."""
+        """Return several locks as one: all are held, or none; they never deadlock.
+
+        The parameters are those of `lock`; `timeout_s` is the total time for all of them.
+        """
         chosen = [names] if isinstance(names, str) else list(names)
         if isinstance(names, str) or not chosen:
             raise UsageError("locks() takes a list of at least one name")
@@ -116,17 +124,29 @@ class AsyncClient:
         Whoever still waits for a lock gets UsageError. Does nothing in a forked child, where
         all of it belongs to the parent.
         """
-        if not self._session.foreign:
+        if self._session.foreign:
+            return
+        try:
             await settle(self._close)
+        except BaseException:
+            # Once more, or Ctrl-C would leave threads that renew the leases for ever.
+            await settle(self._close)
+            raise
 
     async def _close(self) -> None:
+        if not self._session.foreign:
+            await in_turn(
+                self._release_held,
+                partial(call, self._session.close),
+                self._combiner.drain,
+                self._store.aclose,
+            )
+
+    async def _release_held(self) -> None:
         try:
             await self._acquirer.release_held()
         except ConcordantError:
             pass  # whoever holds it was told, and the TTL ends it
-        await call(self._session.close)
-        await self._combiner.drain()
-        await self._store.aclose()
 
     async def __aenter__(self) -> AsyncClient:
         self._session.check_usable()
@@ -135,7 +155,11 @@ class AsyncClient:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: Trace
     ) -> None:
-        await self.aclose()
+        try:
+            await self.aclose()
+        except BaseException:
+            await self.aclose()  # Ctrl-C may have come before that had begun
+            raise
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._url} {self.capabilities.fencing}>"

@@ -20,6 +20,9 @@ class AsyncLease:
     be lost at any time (the store forgot it, an administrator broke it, renewal failed for
     a whole TTL); `check()` and `lost` tell, and the local deadline is never later than the
     store's own expiry.
+
+    Dropping the object gives nothing back: the client goes on renewing until `release()`, or
+    until the client is closed or its process ends.
     """
 
     def __init__(self, holding: Holding, acquirer: AsyncAcquirer) -> None:
@@ -69,11 +72,11 @@ class AsyncLease:
         release is then retried in the background, and the TTL ends it at the latest.
         """
         try:
-            await self._acquirer.release([self])
+            await self._acquirer.release((self._holding,))
         except ConcordantError:
             raise
         except BaseException:  # Ctrl-C: the caller is done with it all the same
-            self._acquirer.abandon([self])
+            self._acquirer.abandon((self._holding,))
             raise
 
     def __repr__(self) -> str:

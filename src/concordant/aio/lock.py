@@ -6,15 +6,17 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
-from concordant._bridge.aio import Scope, Trace, current
+from concordant._bridge.aio import Caller, Scope, Trace, current
 from concordant.aio.acquiring import AsyncAcquirer
 from concordant.aio.attempt import Wish
 from concordant.aio.lease import AsyncLease
 from concordant.errors import ConcordantError, LockLost, OutcomeUnknown, UsageError
 from concordant.locking.limits import TTL_MAX_MS, TTL_MIN_MS
 from concordant.locking.names import check_name
+from concordant.session.holding import Holding
 
 _log = logging.getLogger("concordant.locks")
 
@@ -25,6 +27,16 @@ AS_GIVEN: Final = float("nan")
 
 def make_wish(name: str, ttl_s: float, timeout_s: float | None, note: str) -> Wish:
     """Return the checked wish for a mutex; raises UsageError for values out of bounds."""
+    try:
+        return _wish(name, ttl_s, timeout_s, note)
+    except TypeError:
+        check_name(name)  # perhaps it was something that has no hash
+        raise
+
+
+# Programs make the same few locks again and again.
+@lru_cache(maxsize=1024)
+def _wish(name: str, ttl_s: float, timeout_s: float | None, note: str) -> Wish:
     check_name(name)
     if not math.isfinite(ttl_s) or not TTL_MIN_MS <= ttl_s * 1000 <= TTL_MAX_MS:
         raise UsageError(
@@ -40,26 +52,17 @@ def check_timeout(timeout_s: float | None) -> float | None:
     return None if timeout_s == math.inf else timeout_s
 
 
-class _Entered:
-    """A `with` body under way."""
-
-    def __init__(self, leases: Sequence[AsyncLease], scope: Scope) -> None:
-        self.leases = leases
-        self.scope = scope
-        self.depth = 1
-
-
 class _Bodies:
     """The `with` bodies that are under way through one lock object, by task."""
 
     def __init__(self, acquirer: AsyncAcquirer) -> None:
         self._acquirer = acquirer
-        self._entered: dict[int, _Entered] = {}
+        self._entered: dict[Caller, Scope] = {}
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: Trace
     ) -> None:
-        entered: _Entered | None = None
+        entered: Scope | None = None
         try:
             entered = self._leaving()
             if entered.depth == 0:
@@ -70,16 +73,15 @@ class _Bodies:
             # Ctrl-C, wherever it struck: the body is over all the same.
             entered = entered or self._leaving()
             if entered.depth == 0:
-                self._acquirer.abandon(entered.leases)
+                self._acquirer.abandon(entered.holdings)
             raise
 
-    def _leaving(self) -> _Entered:
-        me = current()
-        if me not in self._entered:
-            if len(self._entered) != 1:
-                raise UsageError("leave a lock in the task that entered it, or use acquire()")
-            # Begun in one task and ended by another, as a generator of a test fixture is.
-            me = next(iter(self._entered))
+    def _leaving(self) -> Scope:
+        if len(self._entered) == 1:
+            # Perhaps begun in one task and ended by another, as a generator of a test fixture is.
+            (me,) = self._entered
+        elif (me := current()) not in self._entered:
+            raise UsageError("leave a lock in the task that entered it, or use acquire()")
         # From here on nothing is called, so Ctrl-C finds either all of it done or nothing.
         entered = self._entered[me]
         entered.depth -= 1
@@ -101,7 +103,8 @@ class AsyncLock(_Bodies):
     """
 
     def __init__(self, wish: Wish, acquirer: AsyncAcquirer, reentrant: bool) -> None:
-        super().__init__(acquirer)
+        self._acquirer = acquirer
+        self._entered = {}
         self._wish = wish
         self._reentrant = reentrant
 
@@ -125,26 +128,30 @@ class AsyncLock(_Bodies):
 
     async def __aenter__(self) -> AsyncLease:
         me = current()
-        entered = self._entered.get(me)
-        if entered is not None:
-            if not self._reentrant:
-                raise UsageError(
-                    f"{self.name!r} is held by this very task through this object; "
-                    "make the lock with reentrant=True to enter it again"
-                )
-            entered.leases[0].check()
-            entered.depth += 1
-            return entered.leases[0]
+        if me in self._entered:
+            return self._enter_again(self._entered[me])
         lease: AsyncLease | None = None
         try:
             lease = await self._acquirer.acquire(self._wish)
-            self._entered[me] = _Entered([lease], Scope([lease._holding]))
+            holdings = (lease._holding,)
+            self._entered[me] = Scope(me, lease, holdings)
             return lease
         except BaseException:
             if lease is not None:
                 self._entered.pop(me, None)
-                self._acquirer.abandon([lease])
+                self._acquirer.abandon((lease._holding,))
             raise
+
+    def _enter_again(self, entered: Scope) -> AsyncLease:
+        if not self._reentrant:
+            raise UsageError(
+                f"{self.name!r} is held by this very task through this object; "
+                "make the lock with reentrant=True to enter it again"
+            )
+        lease: AsyncLease = entered.given
+        lease.check()
+        entered.depth += 1
+        return lease
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} ttl_s={self._wish.ttl_ms / 1000}>"
@@ -180,9 +187,9 @@ class AsyncLocks(_Bodies):
             return AsyncLeases(leases)
         except BaseException:
             try:
-                await give_back(leases, self._acquirer)
+                await give_back([lease._holding for lease in leases], self._acquirer)
             except BaseException:  # Ctrl-C, or cancelled, for a second time
-                self._acquirer.abandon(leases)
+                self._acquirer.abandon([lease._holding for lease in leases])
                 raise
             raise
 
@@ -193,13 +200,13 @@ class AsyncLocks(_Bodies):
         leases: AsyncLeases | None = None
         try:
             leases = await self.acquire()
-            scope = Scope([lease._holding for lease in leases._in_order])
-            self._entered[me] = _Entered(leases._in_order, scope)
+            holdings = leases._holdings
+            self._entered[me] = Scope(me, leases, holdings)
             return leases
         except BaseException:
             if leases is not None:
                 self._entered.pop(me, None)
-                self._acquirer.abandon(leases._in_order)
+                self._acquirer.abandon(leases._holdings)
             raise
 
 
@@ -207,7 +214,8 @@ class AsyncLeases(Mapping[str, AsyncLease]):
     """The leases of several locks, by name."""
 
     def __init__(self, leases: Sequence[AsyncLease]) -> None:
-        self._in_order = leases
+        self._holdings = [lease._holding for lease in leases]
+        self._acquirer = leases[0]._acquirer
         self._by_name = {lease.name: lease for lease in leases}
 
     def __getitem__(self, name: str) -> AsyncLease:
@@ -221,31 +229,30 @@ class AsyncLeases(Mapping[str, AsyncLease]):
 
     def check(self) -> None:
         """Raise LockLost unless every one of them surely holds now."""
-        for lease in self._in_order:
-            lease.check()
+        for holding in self._holdings:
+            holding.check()
 
     async def release(self) -> None:
         """Give all of them back, in one round trip; see AsyncLease.release."""
-        acquirer = self._in_order[0]._acquirer
         try:
-            await acquirer.release(self._in_order)
+            await self._acquirer.release(self._holdings)
         except ConcordantError:
             raise
         except BaseException:  # Ctrl-C: the caller is done with them all the same
-            acquirer.abandon(self._in_order)
+            self._acquirer.abandon(self._holdings)
             raise
 
 
-async def give_back(leases: Sequence[AsyncLease], acquirer: AsyncAcquirer) -> None:
+async def give_back(holdings: Sequence[Holding], acquirer: AsyncAcquirer) -> None:
     """Release after a failure, which goes first: what fails here is logged."""
     try:
-        await acquirer.release(leases)
+        await acquirer.release(holdings)
     except ConcordantError as error:
         _log.warning("giving back after a failure: %s", error)
 
 
 async def leave(
-    entered: _Entered,
+    entered: Scope,
     acquirer: AsyncAcquirer,
     exc_type: type[BaseException] | None,
     exc: BaseException | None,
@@ -254,8 +261,8 @@ async def leave(
     lost: LockLost | None = None
     try:
         # First: a loss that is told during the release must not cancel it.
-        cause = entered.scope.close(exc_type)
-        await acquirer.release(entered.leases)
+        cause = entered.close(exc_type)
+        await acquirer.release(entered.holdings)
     except LockLost as error:
         lost = error
     except OutcomeUnknown as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from concordant._bridge.aio import Overdue, pause, settle, within
 from concordant.aio.saga import AsyncSaga
 from concordant.aio.step import AsyncStepContext, Misuse
-from concordant.drivers.base import AsyncBarrier
+from concordant.drivers.stepport import AsyncBarrier
 from concordant.errors import OutcomeUnknown, StepFailed, TransactionStuck
 from concordant.transactions.barrier import Op
 from concordant.transactions.operations import Advance, Conflict, Record

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from concordant.aio.saga import AsyncSaga
 from concordant.aio.saga_run import AsyncSagaRun
 from concordant.drivers import registry
-from concordant.drivers.base import AsyncBarrier
+from concordant.drivers.stepport import AsyncBarrier
 from concordant.errors import (
     BackendUnavailable,
     OutcomeUnknown,

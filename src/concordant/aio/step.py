@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from concordant._bridge.aio import Trace, settle
-from concordant.drivers.base import AsyncBarrier, AsyncStepWork
+from concordant.drivers.stepport import AsyncBarrier, AsyncStepWork
 from concordant.errors import GuaranteeUnavailable, StepFailed, UsageError
 from concordant.transactions.barrier import Op
 from concordant.transactions.sagarecord import RESULT_BYTES_MAX, as_json, told

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from concordant._bridge.aio import Trace, pause, settle
-from concordant.drivers.base import AsyncBranch, AsyncParticipant, Vote
+from concordant.drivers.base import AsyncBranch, AsyncParticipant, Resolution, Vote
 from concordant.errors import (
     AlreadyDecided,
     ConcordantError,
@@ -22,6 +22,7 @@ from concordant.transactions.operations import BranchRef, Decide, Finish, Finish
 from concordant.transactions.twophase import (
     Abandon,
     Abandoned,
+    Ask,
     BodyDone,
     BodyFailed,
     Command,
@@ -34,6 +35,7 @@ from concordant.transactions.twophase import (
     Prepare,
     Resolved,
     Rollback,
+    Tell,
     TwoPhase,
     Unreached,
     Voted,
@@ -126,6 +128,10 @@ class AsyncTransaction:
         try:
             done = BodyDone(recorded=self._named)
             await settle(self._drive, done if exc is None else BodyFailed())
+            if self._machine.state == "unknown":
+                # What is prepared stays so; the connections are needed no more.
+                for branch in self._branches:
+                    await branch.abandon()
             self._coordinator._leave(self)
         except BaseException:
             await settle(self._give_up)
@@ -174,10 +180,14 @@ class AsyncTransaction:
 
     async def _run(self, command: Command) -> Event | None:
         match command:
+            case Ask(index):
+                await self._ahead(command, self._branches[index].ask)
             case Prepare(index):
                 return await self._prepare(index, command)
             case WriteDecision():
                 return await self._decide(command)
+            case Tell(index):
+                await self._ahead(command, self._branches[index].tell)
             case Commit(index):
                 return await self._resolve(index, command, commit=True)
             case Rollback(index):
@@ -193,6 +203,13 @@ class AsyncTransaction:
 
     async def _execute(self, command: Command, action: Any) -> Any:
         return await self._coordinator.executor("two-phase", self._machine.state, command, action)
+
+    async def _ahead(self, command: Command, action: Any) -> None:
+        try:
+            await self._execute(command, action)
+        except Exception as error:
+            # The command that it runs ahead of comes to know it, and what to do.
+            _log.debug("%s of %s: %s", command, self.gid, error)
 
     def _note(self, what: str, error: Exception) -> None:
         if not self._reason:
@@ -230,11 +247,15 @@ class AsyncTransaction:
 
     async def _resolve(self, index: int, command: Command, commit: bool) -> Event:
         place, name = self._places[index], self._refs[index].branch
+
+        async def act() -> Resolution:
+            if await self._branches[index].told():
+                return "done"
+            return await place.resolve(name, commit)
+
         for pause_s in (*_PAUSES_S, None):
             try:
-                return Resolved(
-                    index, await self._execute(command, lambda: place.resolve(name, commit))
-                )
+                return Resolved(index, await self._execute(command, act))
             except Exception as error:
                 if pause_s is None:
                     _log.warning("%s at %s is left to recovery: %s", name, place.place, error)
@@ -288,7 +309,5 @@ class AsyncTransaction:
     async def _give_up(self) -> None:
         """Leave after an interruption: what is not prepared ends now, recovery does the rest."""
         self._coordinator._leave(self)
-        states = self._machine.branches or ("begun",) * len(self._branches)
-        for branch, state in zip(self._branches, states, strict=True):
-            if state == "begun":
-                await branch.abandon()
+        for branch in self._branches:
+            await branch.abandon()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from concordant.bank.inputs import Account
@@ -29,6 +30,27 @@ _TABLES: Final = (
 )
 # What belongs to an account and moves with it: table, its column with the account's id.
 _OWNED: Final = (("opening", "account_id"), ("ledger", "account_id"), ("declined", "account_id"))
+# All that a transfer has to know of an account, in one round trip.
+_READ: Final = (
+    "SELECT balance,"
+    " EXISTS (SELECT 1 FROM ledger WHERE transfer_id = ? AND account_id = accounts.id),"
+    " EXISTS (SELECT 1 FROM declined WHERE transfer_id = ? AND account_id = accounts.id)"
+    " FROM accounts WHERE id = ?"
+)
+# Both writes in one, where each costs a round trip.
+_POST: Final = (
+    "WITH changed AS (UPDATE accounts SET balance = ? WHERE id = ? RETURNING id)"
+    " INSERT INTO ledger SELECT ?, id, ? FROM changed"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An account's balance, and whether it has a transfer in its ledger or has declined it."""
+
+    balance: int
+    entered: bool
+    declined: bool
 
 
 class Fenced(Protocol):
@@ -74,23 +96,13 @@ class Books(Sql):
         value: int | None = self.value("SELECT balance FROM accounts WHERE id = ?", account)
         return value
 
-    def has_entry(self, transfer: str, account: str) -> bool:
-        """Tell whether the transfer stands in the account's ledger."""
-        return bool(
-            self.value(
-                "SELECT 1 FROM ledger WHERE transfer_id = ? AND account_id = ?", transfer, account
-            )
-        )
-
-    def has_declined(self, transfer: str, account: str) -> bool:
-        """Tell whether the account has declined the transfer."""
-        return bool(
-            self.value(
-                "SELECT 1 FROM declined WHERE transfer_id = ? AND account_id = ?",
-                transfer,
-                account,
-            )
-        )
+    def read(self, transfer: str, account: str) -> Standing | None:
+        """Return how the account stands to a transfer, or None if it is not here."""
+        rows = self.rows(_READ, transfer, transfer, account)
+        if not rows:
+            return None
+        balance, entered, declined = rows[0]
+        return Standing(balance, bool(entered), bool(declined))
 
     def has_refused(self, transfer: str) -> bool:
         """Tell whether the transfer stands refused here."""
@@ -98,6 +110,9 @@ class Books(Sql):
 
     def post(self, transfer: str, account: str, amount: int, balance: int) -> None:
         """Set the balance and write the ledger row that explains it."""
+        if not self.is_sqlite:
+            self.execute(_POST, balance, account, transfer, amount)
+            return
         self.execute("UPDATE accounts SET balance = ? WHERE id = ?", balance, account)
         self.execute("INSERT INTO ledger VALUES (?, ?, ?)", transfer, account, amount)
 
@@ -182,6 +197,10 @@ class Shard(Books):
     def account_ids(self) -> list[str]:
         """Return the accounts that live here."""
         return [row[0] for row in self.rows("SELECT id FROM accounts")]
+
+    def opened(self) -> int:
+        """Return the sum of the openings, exactly."""
+        return sum(row[0] for row in self.rows("SELECT amount FROM opening"))
 
     def total(self) -> int:
         """Return the sum of the balances, exactly."""

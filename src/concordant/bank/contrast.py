@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from concordant.bank.inputs import generate, write_accounts, write_transfers
+from concordant.bank.outcome import Outcome
 from concordant.bank.plain import file_url
 from concordant.bank.plan import ACCOUNTS_FILE, TRANSFERS_FILE, BankPlan, Without
-from concordant.bank.run import Outcome, Run, Watch
+from concordant.bank.progress import Watch
+from concordant.bank.run import Run
 
 VARIANTS: Final[tuple[Without, ...]] = ("locks", "transactions", "ring")
 _KILLS_MAX: Final = 2

@@ -38,7 +38,11 @@ class Worker:
         self.done = False
         self._events = events
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "concordant.bank.worker", plan.directory, str(slot)],
+            # Of how many is said here: this run may have more or fewer than the one before.
+            [
+                *(sys.executable, "-m", "concordant.bank.worker"),
+                *(plan.directory, str(slot), str(plan.workers)),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
@@ -17,6 +18,7 @@ from concordant.transactions.names import BranchId
 from concordant.transactions.operations import Listing, Load, Query
 
 _PATIENCE_S = 20.0
+_STARTING_S = 0.01
 
 
 @dataclass(slots=True)
@@ -46,43 +48,55 @@ class Killer:
         plain = plan.without == "transactions"
         self._shards = [Shard(url) for url in plan.urls().values()] if plain else []
         share = todo / (plan.kills + 1)
-        self._points = [
+        self._points = deque(
             round(share * (number + 0.3 + 0.4 * self._random.random()))
             for number in range(plan.kills)
-        ]
+        )
         self.kills: list[Kill] = []
 
     def due(self, settled: int) -> bool:
         """Tell whether so many settled transfers have passed the next point."""
-        return len(self.kills) < len(self._points) and settled >= self._points[len(self.kills)]
+        return bool(self._points) and settled >= self._points[0]
 
     def strike(self, listen: Callable[[], None]) -> Worker | None:
         """Stop workers until one has a transaction unfinished, and kill that one.
 
-        Returns the victim, or None if none was caught at work for a long time.
+        Whoever is starting is waited for. Returns the victim, or None if nobody was caught in
+        the middle: all are done, or a long time has passed. This point then has no kill.
         """
+        self._points.popleft()
         end_s = time.monotonic() + _PATIENCE_S
         while time.monotonic() < end_s:
             listen()
-            busy = [each for each in self._crew.workers.values() if each.owner and not each.done]
-            if not busy:
+            working = [each for each in self._crew.workers.values() if not each.done]
+            ready = [each for each in working if each.owner]
+            if not working:
                 return None
-            victim = self._random.choice(busy)
-            if not victim.stop():
+            if not ready:
+                end_s = time.monotonic() + _PATIENCE_S
+                time.sleep(_STARTING_S)
                 continue
-            try:
-                seen = self._unfinished(victim)
-            except (BackendUnavailable, OutcomeUnknown):
-                # It was stopped while it kept the very database that is asked.
-                seen = None
-            if seen is not None:
-                victim.kill()
-                gid, state = seen
-                self.kills.append(Kill(victim.pid, gid, state))
+            victim = self._random.choice(ready)
+            if self._caught(victim):
                 return victim
-            victim.resume()
             time.sleep(self._random.random() * 0.004)
         return None
+
+    def _caught(self, victim: Worker) -> bool:
+        """Kill the worker if it has a transaction unfinished; else let it go on."""
+        if not victim.stop():
+            return False
+        try:
+            seen = self._unfinished(victim)
+        except (BackendUnavailable, OutcomeUnknown):
+            # It was stopped while it kept the very database that is asked.
+            seen = None
+        if seen is None:
+            victim.resume()
+            return False
+        victim.kill()
+        self.kills.append(Kill(victim.pid, *seen))
+        return True
 
     def _unfinished(self, victim: Worker) -> tuple[str, str] | None:
         """Return a transaction of the worker's that is in doubt now, and how far it is."""

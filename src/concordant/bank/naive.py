@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import secrets
-import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -15,7 +14,7 @@ from typing import Any, Final
 
 from concordant.bank.books import Books, Shard, lock_name
 from concordant.bank.inputs import Transfer
-from concordant.bank.plain import Sql, connect, is_redis, redis_client
+from concordant.bank.plain import Redis, Sql, connect, is_collision, is_redis
 from concordant.bank.plan import BankPlan
 from concordant.bank.sagas import SagaTeller
 from concordant.bank.teller import Leases, Result, Teller
@@ -64,16 +63,16 @@ class _RedisKeys:
     """Keys that expire, in Redis."""
 
     def __init__(self, url: str) -> None:
-        self._redis = redis_client(url)
+        self._redis = Redis(url)
 
     def prepare(self) -> None:
         """Nothing has to be made."""
 
     def set(self, name: str, token: str) -> bool:
-        return bool(self._redis.set(f"naive:{name}", token, nx=True, px=round(EXPIRY_S * 1000)))
+        return self._redis.set_if_absent(f"naive:{name}", token, round(EXPIRY_S * 1000))
 
     def delete(self, name: str, token: str) -> None:
-        self._redis.eval(_DELETE_OWN, 1, f"naive:{name}", token)
+        self._redis.eval(_DELETE_OWN, f"naive:{name}", token)
 
 
 class SetIfAbsent:
@@ -126,23 +125,22 @@ class WithoutLocks(Teller):
     def post(self, transfer: Transfer, leases: Leases, source: str, target: str) -> Result | None:
         """Read, perhaps be paused, then write what was computed from what was read."""
         debit, credit = self.reader(source), self.reader(target)
-        if debit.has_entry(transfer.id, transfer.source):
-            return "known"
-        if debit.has_declined(transfer.id, transfer.source):
-            return "refused"
-        have, other = debit.balance(transfer.source), credit.balance(transfer.target)
+        have = debit.read(transfer.id, transfer.source)
+        other = credit.read(transfer.id, transfer.target)
         if self._random.randrange(_PAUSED_ONE_IN) == 0:
             time.sleep(_PAUSE_S)
         if have is None or other is None:
             raise LockTimeout(f"an account of {transfer.id} has moved; try again")
-        if have < transfer.amount:
+        if have.entered or have.declined:
+            return "known" if have.entered else "refused"
+        if have.balance < transfer.amount:
             return None
         shards = list(dict.fromkeys((source, target)))
         amount = transfer.amount
         with self.transaction(*shards) as connections:
             by_name = dict(zip(shards, map(Books, connections), strict=True))
-            by_name[source].post(transfer.id, transfer.source, -amount, have - amount)
-            by_name[target].post(transfer.id, transfer.target, amount, other + amount)
+            by_name[source].post(transfer.id, transfer.source, -amount, have.balance - amount)
+            by_name[target].post(transfer.id, transfer.target, amount, other.balance + amount)
         return "applied"
 
     @contextmanager
@@ -151,7 +149,9 @@ class WithoutLocks(Teller):
         try:
             with super().transaction(*shards) as connections:
                 yield connections
-        except sqlite3.IntegrityError as error:
+        except Exception as error:
+            if not is_collision(error):
+                raise
             raise BackendUnavailable(f"a row is taken by an unfinished branch: {error}") from error
 
 

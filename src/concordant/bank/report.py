@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from typing import Final
 
+from concordant.bank.outcome import Outcome
 from concordant.bank.placing import Placing
 from concordant.bank.plan import BankPlan
-from concordant.bank.run import Outcome
+from concordant.errors import UsageError
 from concordant.placement import HashRing
 
 # Distinguishable without colour vision, too (Okabe and Ito), and shown with names beside.
@@ -28,10 +31,31 @@ table { border-collapse: collapse; } td, th { padding: .25rem .8rem; text-align:
 _FULL: Final = 1 << 64
 
 
+def check_writable(path: Path) -> None:
+    """Raise UsageError unless a report can be written there; before the run, which takes long."""
+    with _writing(path) as draft:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        draft.touch()
+        draft.unlink()
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[Path]:
+    """Give the draft that becomes the file; raises UsageError for what the system refuses."""
+    try:
+        yield path.with_name(f"{path.name}.tmp")
+    except OSError as error:
+        raise UsageError(
+            f"the report {path} cannot be written ({error.strerror}); name a file in a folder"
+            " that is there"
+        ) from error
+
+
 def write_report(
     path: Path, plan: BankPlan, outcome: Outcome, contrast: Mapping[str, Outcome]
 ) -> None:
-    """Write the report, atomically."""
+    """Write the report, atomically; raises UsageError if it cannot be written there."""
     colours = {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(plan.urls())}
     parts = [
         _headline(outcome),
@@ -53,9 +77,9 @@ def write_report(
         f"<title>A bank on {len(colours)} shards</title><style>{_STYLE}</style>"
         f"{''.join(parts)}</html>\n"
     )
-    draft = path.with_name(f"{path.name}.tmp")
-    draft.write_text(page, "utf-8")
-    os.replace(draft, path)
+    with _writing(path) as draft:
+        draft.write_text(page, "utf-8")
+        os.replace(draft, path)
 
 
 def _headline(outcome: Outcome) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from concordant.bank.placing import Placing, from_json
-from concordant.bank.plain import Sql, connect, is_redis, redis_client
+from concordant.bank.plain import Redis, Sql, connect, is_redis
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,16 @@ class _SqlRow:
     """The row in a table of its own."""
 
     def __init__(self, url: str, bank: str) -> None:
-        self._sql = Sql(connect(url))
+        self._url = url
         self._bank = bank
+        self._open = Sql(connect(url))
+
+    @property
+    def _sql(self) -> Sql:
+        """The connection, a new one if it broke: each statement here stands alone."""
+        if self._open.broken:
+            self._open = Sql(connect(self._url))
+        return self._open
 
     def prepare(self) -> None:
         self._sql.create(
@@ -61,28 +69,28 @@ class _SqlRow:
         return bool(done.rowcount == 1)
 
     def close(self) -> None:
-        self._sql.connection.close()
+        self._open.connection.close()
 
 
 class _RedisRow:
     """The row as one value."""
 
     def __init__(self, url: str, bank: str) -> None:
-        self._redis = redis_client(url)
+        self._redis = Redis(url)
         self._key = f"bank_ring:{bank}"
 
     def prepare(self) -> None:
         """Nothing has to be made."""
 
     def read(self) -> tuple[int, str] | None:
-        row: str | None = self._redis.get(self._key)
+        row = self._redis.get(self._key)
         if row is None:
             return None
         epoch, _, text = row.partition(" ")
         return int(epoch), text
 
     def write(self, epoch: int, text: str) -> bool:
-        return bool(self._redis.eval(_REDIS_WRITE, 1, self._key, str(epoch), text))
+        return bool(self._redis.eval(_REDIS_WRITE, self._key, str(epoch), text))
 
     def close(self) -> None:
         self._redis.close()

@@ -70,7 +70,8 @@ class SagaTeller(Teller):
     def _once_ended(self, transfer: Transfer, result: Result, target: str) -> Result:
         """Return the result of an earlier saga, if that has come to its end and not back."""
         if result == "known":
-            ended = self.reader(target).has_entry(transfer.id, transfer.target)
+            credited = self.reader(target).read(transfer.id, transfer.target)
+            ended = credited is not None and credited.entered
         else:
             home = self.first_ring.node(transfer.id).id
             ended = self.reader(home).has_refused(transfer.id)
@@ -110,14 +111,16 @@ class SagaTeller(Teller):
     def _debit(self, ctx: StepContext) -> None:
         account, amount = ctx.payload["source"], ctx.payload["amount"]
         with self._books(ctx, account) as books:
-            if books.has_entry(ctx.payload["id"], account):
+            have = books.read(ctx.payload["id"], account)
+            if have is None:
+                raise _moved(account)
+            if have.entered:
                 raise StepFailed(_KNOWN)
-            if books.has_declined(ctx.payload["id"], account):
+            if have.declined:
                 raise StepFailed(_DECLINED)
-            have = _present(books.balance(account), account)
-            if have < amount:
+            if have.balance < amount:
                 raise StepFailed(NO_FUNDS)
-            books.post(ctx.payload["id"], account, -amount, have - amount)
+            books.post(ctx.payload["id"], account, -amount, have.balance - amount)
 
     def _undo_debit(self, ctx: StepContext) -> None:
         account, amount = ctx.payload["source"], ctx.payload["amount"]
@@ -140,10 +143,12 @@ class SagaTeller(Teller):
     def _decline(self, ctx: StepContext) -> None:
         account = ctx.payload["source"]
         with self._books(ctx, account) as books:
-            have = _present(books.balance(account), account)
-            if have >= ctx.payload["amount"] or books.has_entry(ctx.payload["id"], account):
+            have = books.read(ctx.payload["id"], account)
+            if have is None:
+                raise _moved(account)
+            if have.balance >= ctx.payload["amount"] or have.entered:
                 raise StepFailed("the account has changed")
-            if not books.has_declined(ctx.payload["id"], account):
+            if not have.declined:
                 books.decline(ctx.payload["id"], account)
 
     def _undo_decline(self, ctx: StepContext) -> None:
@@ -172,7 +177,12 @@ def _payload(transfer: Transfer) -> dict[str, Any]:
 
 
 def _present(balance: int | None, account: str) -> int:
-    """Return the balance; an account that is not here has moved, and is looked for again."""
+    """Return the balance of an account that is here."""
     if balance is None:
-        raise Elsewhere(f"account {account!r} is not on this shard; try again")
+        raise _moved(account)
     return balance
+
+
+def _moved(account: str) -> Elsewhere:
+    """Return what sends the caller to look for the account again."""
+    return Elsewhere(f"account {account!r} is not on this shard; try again")

@@ -106,10 +106,11 @@ class Teller:
         return owners[1]
 
     def reader(self, shard: str) -> Shard:
-        """Return a connection for reads outside of transactions."""
-        if shard not in self._readers:
-            self._readers[shard] = Shard(self.plan.urls()[shard])
-        return self._readers[shard]
+        """Return a connection for reads outside of transactions, a new one if it broke."""
+        known = self._readers.get(shard)
+        if known is None or known.broken:
+            known = self._readers[shard] = Shard(self.plan.urls()[shard])
+        return known
 
     def post(self, transfer: Transfer, leases: Leases, source: str, target: str) -> Result | None:
         """Move the money in one transaction, or return None if there is not enough."""
@@ -119,18 +120,17 @@ class Teller:
             debit, credit = books[source], books[target]
             self.guard(debit, transfer.source, leases)
             self.guard(credit, transfer.target, leases)
-            if debit.has_entry(transfer.id, transfer.source):
-                return "known"
-            if debit.has_declined(transfer.id, transfer.source):
-                return "refused"
-            have, other = debit.balance(transfer.source), credit.balance(transfer.target)
+            have = debit.read(transfer.id, transfer.source)
+            other = credit.read(transfer.id, transfer.target)
             if have is None or other is None:
                 raise Elsewhere(f"an account of {transfer.id} has moved; try again")
-            if have < transfer.amount:
+            if have.entered or have.declined:
+                return "known" if have.entered else "refused"
+            if have.balance < transfer.amount:
                 return None
             amount = transfer.amount
-            debit.post(transfer.id, transfer.source, -amount, have - amount)
-            credit.post(transfer.id, transfer.target, amount, other + amount)
+            debit.post(transfer.id, transfer.source, -amount, have.balance - amount)
+            credit.post(transfer.id, transfer.target, amount, other.balance + amount)
         return "applied"
 
     def refuse(self, transfer: Transfer, leases: Leases, source: str) -> Result:
@@ -141,10 +141,10 @@ class Teller:
             books = {name: Books(each) for name, each in zip(shards, connections, strict=True)}
             debit = books[source]
             self.guard(debit, transfer.source, leases)
-            have = debit.balance(transfer.source)
-            if have is None or have >= transfer.amount:
+            have = debit.read(transfer.id, transfer.source)
+            if have is None or have.balance >= transfer.amount:
                 raise Elsewhere(f"the source account of {transfer.id} has changed; try again")
-            if not debit.has_declined(transfer.id, transfer.source):
+            if not have.declined:
                 debit.decline(transfer.id, transfer.source)
                 books[home].refuse(transfer.id, NO_FUNDS)
         return "refused"

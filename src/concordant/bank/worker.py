@@ -1,4 +1,4 @@
-"""A worker process of the bank: `python -m concordant.bank.worker DIRECTORY SLOT`.
+"""A worker process of the bank: `python -m concordant.bank.worker DIRECTORY SLOT WORKERS`.
 
 It applies every transfer of its slot that is not settled yet, and reports on stdout, a line
 of JSON an event. It ends when its stdin does, so that it never outlives the bank.
@@ -11,13 +11,14 @@ import os
 import sys
 import threading
 import time
-from collections import Counter
+from contextlib import ExitStack, closing
 from typing import Any
 
 from concordant.bank.books import Shard
 from concordant.bank.inputs import Transfer
 from concordant.bank.naive import make_teller
 from concordant.bank.plan import OWNER_TTL_S, BankPlan
+from concordant.bank.settled import Settled
 from concordant.bank.teller import Teller
 from concordant.errors import UsageError
 from concordant.sync.client import Client
@@ -40,20 +41,11 @@ def tell_recovered(recovered: Recovered) -> None:
     tell("recovered", gid=recovered.gid, outcome=recovered.outcome, owner=recovered.owner)
 
 
-def settled(plan: BankPlan) -> set[str]:
+def settled(plan: BankPlan) -> frozenset[str]:
     """Return the transfers that are wholly applied, or refused, already."""
-    rows: Counter[str] = Counter()
-    found: set[str] = set()
-    for url in plan.urls().values():
-        shard = Shard(url)
-        try:
-            rows.update(shard.applied_ids())
-            found |= shard.refused_ids()
-        finally:
-            shard.close()
-    # Without transactions a crash leaves one row of two, and nobody goes back to it.
-    least = 1 if plan.without == "transactions" else 2
-    return found | {each for each, count in rows.items() if count >= least}
+    with ExitStack() as opened:
+        shards = [opened.enter_context(closing(Shard(url))) for url in plan.urls().values()]
+        return Settled.read(plan, shards).all
 
 
 def _end_with_parent() -> None:
@@ -77,7 +69,7 @@ def _work(teller: Teller, transfers: list[Transfer]) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run the worker; the exit code is 0 when its slot is done."""
-    directory, slot = arguments[0], int(arguments[1])
+    directory, slot, workers = arguments[0], int(arguments[1]), int(arguments[2])
     threading.Thread(target=_end_with_parent, daemon=True).start()
     plan = BankPlan.load(directory)
     if plan is None:
@@ -85,7 +77,7 @@ def main(arguments: list[str]) -> int:
     _, transfers = plan.inputs()
     urls = plan.urls()
     known = settled(plan)
-    mine = [each for each in transfers[slot :: plan.workers] if each.id not in known]
+    mine = [each for each in transfers[slot::workers] if each.id not in known]
     with (
         Client(plan.coordination) as client,
         Coordinator(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
 from rich.table import Table
 
+from concordant.bank.outcome import Outcome
 from concordant.bank.plan import BankPlan
-from concordant.bank.run import Moment, Outcome, Run
+from concordant.bank.progress import Moment, Progress
 
 _MARKS: Final = {
     "kill": "✗ kill",
@@ -20,32 +22,47 @@ _MARKS: Final = {
     "joined": "+ joined",
 }
 
+# Nothing of a path or a finding is markup, and a line that is copied has no breaks in it.
+_PLAIN: Final[dict[str, Any]] = {
+    "highlight": False,
+    "markup": False,
+    "emoji": False,
+    "soft_wrap": True,
+}
+
 
 class View:
-    """Shows a run on stderr while it goes on, and its result on stdout."""
+    """Shows a run on stderr while it goes on, and its result on stdout.
+
+    Where the bank lies is told even if nothing else is: a second run needs it.
+    """
 
     def __init__(self, plan: BankPlan, quiet: bool, title: str = "") -> None:
         self._plan = plan
         self._quiet = quiet
         self._title = title
-        self._errors = Console(stderr=True, highlight=False)
-        self._progress = Progress(
+        self._errors = Console(stderr=True, **_PLAIN)
+        self._bar = Bar(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=20),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:>6.0f}/s  kills {task.fields[kills]}"),
+            TextColumn(
+                "{task.fields[rate]:>5.0f}/s  kills {task.fields[kills]}"
+                "  recovered {task.fields[recovered]}"
+            ),
             console=self._errors,
             disable=quiet or not self._errors.is_terminal,
             transient=True,
         )
-        self._task = self._progress.add_task("transfers", rate=0.0, kills=0)
+        self._task = self._bar.add_task("transfers", total=None, rate=0.0, kills=0, recovered=0)
 
     def __enter__(self) -> View:
-        if not self._quiet:
-            self._errors.print(
-                self._title or f"The bank lies in {self._plan.directory} (seed {self._plan.seed})"
-            )
-        self._progress.start()
+        if not self._title:
+            lies = f"The bank lies in {self._plan.directory} (seed {self._plan.seed})"
+            self._errors.print(lies)
+        elif not self._quiet:
+            self._errors.print(self._title)
+        self._bar.start()
         return self
 
     def __exit__(
@@ -54,16 +71,18 @@ class View:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._progress.stop()
+        self._bar.stop()
 
-    def see(self, moment: Moment, run: Run) -> None:
+    def see(self, moment: Moment, progress: Progress) -> None:
         """Show one event."""
-        self._progress.update(
+        self._bar.update(
             self._task,
-            total=len(run.transfers),
-            completed=run.settled_before + run.settled,
-            rate=run.settled / max(moment.at_s, 0.001),
-            kills=len(run.outcome.kill_details),
+            total=progress.requested,
+            completed=progress.settled_before + progress.settled,
+            rate=progress.rate,
+            kills=progress.kills,
+            recovered=progress.recovered,
+            refresh=moment.kind in _MARKS,
         )
         if moment.kind in _MARKS and not self._quiet:
             self._errors.print(f"{moment.at_s:6.2f} s  {_MARKS[moment.kind]:12} {moment.text}")
@@ -72,19 +91,24 @@ class View:
         """Print the numbers, and what the audit found."""
         if self._quiet:
             for finding in outcome.findings:
-                self._errors.print(f"audit: {finding}", markup=False)
+                self._errors.print(f"audit: {finding}")
             return
         table = Table(show_header=False, box=None)
         for name, value in outcome.as_json().items():
             if name != "kill_details":
                 table.add_row(name.replace("_", " "), f"{value:,}")
-        console = Console(highlight=False)
+        console = Console(**_PLAIN)
         console.print(table)
         for finding in outcome.findings:
-            console.print(f"audit: {finding}", markup=False)
+            console.print(f"audit: {finding}")
+        if outcome.kills < self._plan.kills and outcome.transfers_per_s:
+            console.print(
+                f"{outcome.kills} of {self._plan.kills} kills: nobody else was caught in the "
+                "middle of a transaction."
+            )
         verdict = "found nothing wrong" if not outcome.violations else "FOUND VIOLATIONS"
         console.print(f"The independent audit {verdict}. Run it yourself:")
-        console.print(f"  python audit_bank.py {self._plan.directory}", markup=False)
+        console.print(f"  python audit_bank.py {self._plan.directory}")
 
 
 def show_contrast(columns: dict[str, Outcome]) -> None:

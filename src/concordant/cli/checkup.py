@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from concordant.cli import exits
 from concordant.cli.reach import Asking
 from concordant.drivers import registry
-from concordant.drivers.base import LockStore
-from concordant.drivers.capabilities import Capabilities
+from concordant.drivers.base import LockStore, Participant, TransactionLog
+from concordant.drivers.capabilities import Capabilities, Survey
 from concordant.drivers.urls import mask
-from concordant.errors import BackendUnavailable, GuaranteeUnavailable
+from concordant.errors import BackendUnavailable, GuaranteeUnavailable, UsageError
 from concordant.locking.names import new_client, owner_id
 from concordant.locking.operations import Acquire, Cancel, Granted, Inspect, Release, Released
 from concordant.transactions.operations import Alive, OwnerStates
@@ -28,7 +28,11 @@ _TTL_MS: Final = 10_000
 
 @dataclass(slots=True)
 class Report:
-    """How one port is: `status` is ok, absent (the backend has no such port), or what is wrong."""
+    """How one port is.
+
+    `status` is ok, unused (nothing is wrong, and its tables are not made yet), absent (the
+    backend has no such port), or what is wrong.
+    """
 
     port: str
     status: str = "ok"
@@ -44,17 +48,16 @@ class Report:
         self.error = exits.one_line(error)
 
 
-def examine(url: str, ports: tuple[str, ...], limit_s: float) -> list[Report]:
-    """Return a report on each of the ports; together they take no longer than the limit."""
-    checks = {"locks": _check_locks, "log": _check_log, "participant": _check_participant}
+def examine(url: str, ports: tuple[str, ...], limit_s: float, make: bool) -> list[Report]:
+    """Return a report on each of the ports; together they take no longer than the limit.
+
+    Unless told to, it makes no tables; a port that has none is not tried.
+    """
     reports = [Report(port) for port in ports]
-    asked = [
-        (report, Asking(mask(url), _Check(checks[report.port], url, report))) for report in reports
-    ]
-    until = time.monotonic() + limit_s
+    asked = [(each, Asking(mask(url), _Check(url, each, make))) for each in reports]
     for report, asking in asked:
         try:
-            asking.result(max(0.0, until - time.monotonic()))
+            asking.result(limit_s)
         except BackendUnavailable as error:
             # A copy, since the check may still be writing into the report it was given.
             reports[reports.index(report)] = late = Report(report.port)
@@ -66,22 +69,40 @@ def examine(url: str, ports: tuple[str, ...], limit_s: float) -> list[Report]:
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    check: Callable[[str, Report], None]
+    """What is done to one port: look at it, and try it if its tables are there."""
+
     url: str
     report: Report
+    make: bool
 
     def __call__(self) -> None:
-        self.check(self.url, self.report)
-
-
-def _check_locks(url: str, report: Report) -> None:
-    with _opened(registry.lock_store, url, report) as store:
-        if store is None:
+        factory, check = _CHECKS[self.report.port]
+        try:
+            port = getattr(registry, factory)(self.url)
+        except GuaranteeUnavailable as error:
+            self.report.status, self.report.error = "absent", exits.one_line(error)
             return
-        store.apply([])
-        name = f"concordant-doctor-{new_client()}"
-        report.facts["round_trip_ms"] = _median_ms(lambda: store.apply([Inspect(name)]))
-        report.facts["acquire_and_release_ms"] = _try_lock(store, name)
+        with closing(port):
+            self.report.capabilities = describe(port.capabilities)
+            if self._usable(registry.survey(self.url, factory)):
+                check(port, self.report)
+
+    def _usable(self, found: Survey) -> bool:
+        """Tell whether to go on; what is not there is made only when asked for."""
+        if found.hindrance:
+            raise UsageError(f"{mask(self.url)}: {found.hindrance}")
+        if found.made or self.make:
+            return True
+        self.report.status = "unused"
+        self.report.facts["would_make"] = ", ".join(found.missing)
+        return False
+
+
+def _check_locks(store: LockStore, report: Report) -> None:
+    store.apply([])
+    name = f"concordant-doctor-{new_client()}"
+    report.facts["round_trip_ms"] = _median_ms(lambda: store.apply([Inspect(name)]))
+    report.facts["acquire_and_release_ms"] = _try_lock(store, name)
 
 
 def _try_lock(store: LockStore, name: str) -> float:
@@ -108,38 +129,24 @@ def _try_lock(store: LockStore, name: str) -> float:
     return _median_ms(once)
 
 
-def _check_log(url: str, report: Report) -> None:
-    with _opened(registry.transaction_log, url, report) as log:
-        if log is None:
-            return
-        report.facts["round_trip_ms"] = _median_ms(lambda: log.apply([OwnerStates(())]))
-        (answer,) = log.apply([OwnerStates(())])
-        report.facts["log_id"] = answer.log_id if isinstance(answer, Alive) else ""
+def _check_log(log: TransactionLog, report: Report) -> None:
+    report.facts["round_trip_ms"] = _median_ms(lambda: log.apply([OwnerStates(())]))
+    (answer,) = log.apply([OwnerStates(())])
+    report.facts["log_id"] = answer.log_id if isinstance(answer, Alive) else ""
 
 
-def _check_participant(url: str, report: Report) -> None:
-    with _opened(registry.participant, url, report) as participant:
-        if participant is None:
-            return
-        report.facts["resource"] = participant.resource()
-        report.facts["round_trip_ms"] = _median_ms(participant.in_doubt)
-        report.facts["in_doubt"] = len(participant.in_doubt())
+def _check_participant(participant: Participant, report: Report) -> None:
+    report.facts["resource"] = participant.resource()
+    report.facts["round_trip_ms"] = _median_ms(participant.in_doubt)
+    report.facts["in_doubt"] = len(participant.in_doubt())
 
 
-@contextmanager
-def _opened(factory: Callable[[str], Any], url: str, report: Report) -> Iterator[Any]:
-    """Open the port, note what it promises, and close it; None if there is none."""
-    try:
-        port = factory(url)
-    except GuaranteeUnavailable as error:
-        report.status, report.error = "absent", exits.one_line(error)
-        yield None
-        return
-    try:
-        report.capabilities = describe(port.capabilities)
-        yield port
-    finally:
-        port.close()
+# Each port as the command names it: its factory in the registry, and how it is tried.
+_CHECKS: Final[dict[str, tuple[str, Callable[[Any, Report], None]]]] = {
+    "locks": ("lock_store", _check_locks),
+    "log": ("transaction_log", _check_log),
+    "participant": ("participant", _check_participant),
+}
 
 
 def describe(capabilities: Capabilities) -> dict[str, Any]:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import sys
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from concordant.bank.contrast import VARIANTS, run_without
+from concordant.bank.outcome import Outcome
 from concordant.bank.plan import BankPlan, Pattern, Without
-from concordant.bank.report import write_report
-from concordant.bank.run import Outcome, Run
+from concordant.bank.report import check_writable, write_report
+from concordant.bank.run import Run
 from concordant.bank.setup import Asked, establish
+from concordant.bank.stores import check_promises, questions
 from concordant.cli.bank_view import View, show_contrast
 from concordant.cli.options import Settings, output_options, pass_settings
-from concordant.errors import ConcordantError
+from concordant.cli.output import print_json
+from concordant.cli.reach import check_all
 
 
 @click.group()
@@ -30,7 +34,11 @@ def demo() -> None:
 @click.option("--add-shard", default="", metavar="URL", help="The shard that joins half way.")
 @click.option("--coordination", default="", metavar="URL", help="Where locks and ring live.")
 @click.option("--log", default="", metavar="URL", help="The transaction log.")
-@click.option("--pattern", type=click.Choice(["2pc", "saga"]), default="2pc", show_default=True)
+@click.option(
+    "--pattern",
+    type=click.Choice(["2pc", "saga"]),
+    help="How transfers are made: two-phase commit or sagas  [default: 2pc]",
+)
 @click.option("--workers", type=click.IntRange(1, 64), default=4, show_default=True)
 @click.option("--transfers", type=click.IntRange(0), help="How many are made up [default: 3000]")
 @click.option("--kills", type=click.IntRange(0, 1000), default=3, show_default=True)
@@ -58,7 +66,7 @@ def bank(
     add_shard: str,
     coordination: str,
     log: str,
-    pattern: Pattern,
+    pattern: Pattern | None,
     workers: int,
     transfers: int | None,
     kills: int,
@@ -76,37 +84,59 @@ def bank(
     Exits 0 only if an independent audit finds nothing wrong. Running again with the same
     --dir finishes what is unfinished and applies nothing twice.
     """
-    place = directory or Path(tempfile.mkdtemp(prefix="concordant-bank-"))
-    asked = Asked(
-        place,
-        shards,
-        add_shard,
-        coordination,
-        log,
-        workers,
-        kills,
-        transfers,
-        seed,
-        accounts,
-        transfers_file,
-        without or "",
-        pattern,
-    )
-    plan = establish(asked)
+    with _place(directory) as place:
+        asked = Asked(
+            place,
+            shards,
+            add_shard,
+            coordination,
+            log,
+            workers,
+            kills,
+            transfers,
+            seed,
+            accounts,
+            transfers_file,
+            without,
+            pattern,
+        )
+        plan = establish(asked, lambda plan: _check(plan, report))
     quiet = settings.as_json
     outcome = _run(plan, quiet)
     columns: dict[str, Outcome] = {}
     if contrast:
         columns = _contrast(plan, contrast_transfers or outcome.requested, quiet)
-    if report is not None:
-        write_report(report, plan, outcome, columns)
     if quiet:
         numbers = outcome.as_json()
         if columns:
             numbers["contrast"] = {name: each.as_json() for name, each in columns.items()}
-        click.echo(json.dumps(numbers))
+        print_json(numbers)
+    if report is not None:
+        write_report(report, plan, outcome, columns)
     if outcome.violations:
         raise SystemExit(1)
+
+
+@contextmanager
+def _place(directory: Path | None) -> Iterator[Path]:
+    """Give the bank's directory; a temporary one is kept only if a bank was founded in it."""
+    if directory is not None:
+        yield directory
+        return
+    made = Path(tempfile.mkdtemp(prefix="concordant-bank-"))
+    try:
+        yield made
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+
+
+def _check(plan: BankPlan, report: Path | None) -> None:
+    """Find out before anything is founded what would fail later."""
+    if report is not None:
+        check_writable(report)
+    check_promises(plan)
+    check_all(questions(plan))
 
 
 def _contrast(plan: BankPlan, transfers: int, quiet: bool) -> dict[str, Outcome]:
@@ -121,12 +151,7 @@ def _contrast(plan: BankPlan, transfers: int, quiet: bool) -> dict[str, Outcome]
 
 
 def _run(plan: BankPlan, quiet: bool) -> Outcome:
-    view = View(plan, quiet)
-    try:
-        with view:
-            outcome = Run(plan, view.see).execute()
-    except ConcordantError:
-        print(f"concordant: the bank is kept in {plan.directory}", file=sys.stderr)
-        raise
+    with View(plan, quiet) as view:
+        outcome = Run(plan, view.see).execute()
     view.conclude(outcome)
     return outcome

@@ -17,7 +17,7 @@ from concordant.cli.options import Settings, pass_settings, shared_options, stor
 from concordant.cli.output import print_facts, print_json
 from concordant.cli.reach import REACH_S
 from concordant.drivers import registry
-from concordant.drivers.urls import mask, scheme_of
+from concordant.drivers.urls import mask
 from concordant.errors import UsageError
 from concordant.placement.hashing import xxh64, xxh64_pure
 
@@ -39,20 +39,24 @@ _CODES: Final = {
     type=click.Choice(PORTS),
     help="Check this use of the backend alone; repeatable.",
 )
+@click.option("--make", is_flag=True, help="Make what the uses named with -p lack, and try them.")
 @shared_options
 @pass_settings
-def doctor(settings: Settings, target: str | None, chosen: tuple[str, ...]) -> int:
+def doctor(settings: Settings, target: str | None, chosen: tuple[str, ...], make: bool) -> int:
     """Check a backend: reach it, take a lock, and say what it promises.
 
-    Each use that it has (locks, transaction log, participant) is checked, which makes their
-    tables where they are missing; without any URL only the locks of the embedded file are.
+    Each use that it has (locks, transaction log, participant) is checked; without any URL
+    only the locks of the embedded file are. It makes no file and no table: a use that has
+    none there yet is unused, and what its first use would make is listed.
 
     Exits with 69 if something cannot be reached, 78 if it is misconfigured.
     """
+    if make and not chosen:
+        raise click.UsageError("Say what to make: --make with -p, once for each use")
     named = target or settings.url or os.environ.get("CONCORDANT_URL")
-    url = named or store_url(settings)
+    url = named or store_url(settings, make=True)
     ports = chosen or (PORTS if named else ("locks",))
-    reports = _examine(url, ports)
+    reports = _examine(url, ports, make)
     for report in reports:
         if report.status == "absent" and report.port in chosen:
             report.status = "misconfigured"
@@ -70,12 +74,10 @@ def doctor(settings: Settings, target: str | None, chosen: tuple[str, ...]) -> i
     return 0
 
 
-def _examine(url: str, ports: tuple[str, ...]) -> list[Report]:
+def _examine(url: str, ports: tuple[str, ...], make: bool) -> list[Report]:
     try:
-        if scheme_of(url) not in registry.schemes():
-            known = ", ".join(f"{name}://" for name in registry.schemes())
-            raise UsageError(f"no driver for {scheme_of(url)}://; known are {known}")
-        return examine(url, ports, REACH_S)
+        registry.check_scheme(url)
+        return examine(url, ports, REACH_S, make)
     except UsageError as error:
         raise Failure(MISCONFIGURED, str(error)) from error
 

@@ -142,7 +142,7 @@ def run(
         raise click.UsageError("Give --nonblock or --wait, not both")
     policy = Policy(on_lost, grace_s, ttl_s)
     order = Order(name, command, 0.0 if nonblock else wait_s, policy, settings.as_json)
-    url = store_url(settings)
+    url = store_url(settings, make=True)
     # Ignored, as some daemons leave it, it would make the system reap the command unseen.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:

@@ -14,6 +14,7 @@ from concordant.cli.exits import INTERNAL, Failure
 from concordant.cli.lock_run import run
 from concordant.cli.options import Settings, pass_settings, shared_options, store_url
 from concordant.cli.output import print_facts, print_json, print_table, seconds
+from concordant.cli.present import is_there
 from concordant.cli.reach import check_reachable
 from concordant.drivers import registry
 from concordant.drivers.base import LockStore
@@ -37,7 +38,7 @@ lock.add_command(run)
 def ls(settings: Settings) -> None:
     """List the locks that are held or waited for."""
     with _store(settings) as store:
-        views = list(_views(store))
+        views = list(_views(store)) if store else []
     if settings.as_json:
         print_json({"locks": [as_json(view) for view in views]})
         return
@@ -60,7 +61,7 @@ def show(settings: Settings, name: str) -> None:
     """Show who holds the lock NAME and who waits for it, in order."""
     check_name(name)
     with _store(settings) as store:
-        (view,) = _inspect(store, [name])
+        (view,) = _inspect(store, [name]) if store else [View(name, 0, 1, (), ())]
     if settings.as_json:
         print_json(as_json(view))
         return
@@ -100,7 +101,7 @@ def break_(settings: Settings, name: str, fence: int | None, everybody: bool, ye
             raise click.UsageError("There is no terminal to ask on; confirm with --yes")
         click.confirm(f"Evict {whom} of {name!r}?", abort=True, err=True)
     with _store(settings) as store:
-        (broken,) = store.apply([Break(name, fence or 0)])
+        (broken,) = store.apply([Break(name, fence or 0)]) if store else [Broken(0)]
     if not isinstance(broken, Broken):
         raise Failure(INTERNAL, f"the store answered {broken}")
     if settings.as_json:
@@ -112,9 +113,15 @@ def break_(settings: Settings, name: str, fence: int | None, everybody: bool, ye
 
 
 @contextmanager
-def _store(settings: Settings) -> Iterator[LockStore]:
-    """Open the lock store, after finding out within seconds whether it answers."""
+def _store(settings: Settings) -> Iterator[LockStore | None]:
+    """Open the lock store, after finding out within seconds whether it answers.
+
+    None if there is none yet: whoever looks makes nothing.
+    """
     url = store_url(settings)
+    if not is_there(url, "lock_store", "locks", not settings.as_json):
+        yield None
+        return
     check_reachable(url)
     store = registry.lock_store(url)
     try:

@@ -139,11 +139,13 @@ class Picture:
         )
 
 
-def look(journal: Journal, listed: Listing, participants: Sequence[str], gid: str = "") -> Picture:
+def look(
+    journal: Journal | None, listed: Listing, participants: Sequence[str], gid: str = ""
+) -> Picture:
     """Return the picture of what the log listed and what the participants hold.
 
     With a gid, of its branches alone. A participant that does not answer is named in
-    `unreached`; one that cannot be a participant raises.
+    `unreached`; one that cannot be a participant raises. Without a log all is foreign.
     """
     picture = Picture(listed, [], {each.gid: each for each in listed.decisions})
     for url in participants:
@@ -153,6 +155,8 @@ def look(journal: Journal, listed: Listing, participants: Sequence[str], gid: st
             picture.unreached.append(f"{mask(url)}: {error}")
     if gid:
         picture.found = [each for each in picture.found if each.parsed and each.parsed.gid == gid]
+    if journal is None:
+        return picture
     ours = [each.parsed for each in picture.found if each.parsed is not None]
     # Liveness before decisions, as recovery does: whoever is seen dead decides nothing that
     # is not read afterwards.
@@ -174,6 +178,9 @@ class _Asking:
     url: str
 
     def __call__(self) -> list[Found]:
+        # One that never took part holds nothing of ours, and shall not have our tables.
+        if not registry.survey(self.url, "participant").made:
+            return []
         participant = registry.participant(self.url)
         try:
             branches = participant.in_doubt()

@@ -79,13 +79,16 @@ def shared_options(command: Command) -> Command:
     return url(output_options(command))
 
 
-def store_url(settings: Settings, embedded: str = "locks.db") -> str:
-    """Return the URL to use: the one given, the environment's, or the embedded file's."""
-    return settings.url or os.environ.get("CONCORDANT_URL") or embedded_url(embedded)
+def store_url(settings: Settings, embedded: str = "locks.db", make: bool = False) -> str:
+    """Return the URL to use: the one given, the environment's, or the embedded file's.
+
+    `make`: make the directory of the embedded file.
+    """
+    return settings.url or os.environ.get("CONCORDANT_URL") or embedded_url(embedded, make)
 
 
-def embedded_url(file: str) -> str:
-    """Return the URL of a SQLite file in the user's state directory, which is made."""
+def embedded_url(file: str, make: bool = False) -> str:
+    """Return the URL of a SQLite file in the user's state directory."""
     given = os.environ.get("XDG_STATE_HOME", "")
     try:
         # The XDG rules: a relative path there is to be ignored.
@@ -93,7 +96,8 @@ def embedded_url(file: str) -> str:
     except RuntimeError:
         raise UsageError("there is no home directory to keep state in; give --url") from None
     folder = state / "concordant"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if make:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return f"sqlite://{quote(str(folder / file))}"
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from typing import Final, Generic, TypeVar
 
 from concordant.drivers import registry
@@ -28,6 +29,7 @@ class Asking(Generic[T]):
         self._action = action
         self._values: list[T] = []
         self._errors: list[BaseException] = []
+        self._since_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="concordant-reach", daemon=True)
         self._thread.start()
 
@@ -38,8 +40,11 @@ class Asking(Generic[T]):
             self._errors.append(error)
 
     def result(self, limit_s: float) -> T:
-        """Return what the call returned; raises its error, or BackendUnavailable if it hangs."""
-        self._thread.join(limit_s)
+        """Return what the call returned; raises its error, or BackendUnavailable if it hangs.
+
+        The limit counts from when it was asked.
+        """
+        self._thread.join(max(0.0, self._since_s + limit_s - time.monotonic()))
         if self._errors:
             raise self._errors[0]
         if not self._values:
@@ -53,6 +58,15 @@ class Asking(Generic[T]):
 def within(limit_s: float, place: str, action: Callable[[], T]) -> T:
     """Return what the action returns; BackendUnavailable if that takes longer."""
     return Asking(place, action).result(limit_s)
+
+
+def check_all(questions: Iterable[tuple[str, Callable[[], None]]]) -> None:
+    """Return once all calls have, each for a place; raises the first one's error that fails.
+
+    They are asked side by side, so that together they take no longer than REACH_S.
+    """
+    for asking in [Asking(place, action) for place, action in questions]:
+        asking.result(REACH_S)
 
 
 def check_reachable(url: str) -> None:

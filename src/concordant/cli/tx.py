@@ -14,6 +14,7 @@ from concordant.cli.exits import UNAVAILABLE, Failure
 from concordant.cli.looking import Doubt, Picture, look
 from concordant.cli.options import Command, Settings, pass_settings, shared_options, store_url
 from concordant.cli.output import print_facts, print_json, print_table, seconds
+from concordant.cli.present import is_there
 from concordant.cli.reach import REACH_S, within
 from concordant.drivers import registry
 from concordant.drivers.urls import file_path, mask, scheme_of
@@ -48,12 +49,14 @@ def tx() -> None:
 def ls(settings: Settings, log: str | None, participants: tuple[str, ...]) -> None:
     """List branches in doubt and whatever else is not finished.
 
-    Looking changes nothing; a coordinator that runs on this log recovers what it can. Exits
-    with 69 if a participant did not answer, after listing what the others said.
+    Looking changes nothing, and makes nothing where there is none; a coordinator that runs on
+    this log recovers what it can. Exits with 69 if a participant did not answer, after listing
+    what the others said.
     """
     _check_exist(participants)
     with _journal(settings, log) as journal:
-        picture = look(journal, journal.unfinished(), participants)
+        listed = journal.unfinished() if journal else Listing()
+        picture = look(journal, listed, participants)
     doubts = picture.doubts()
     if settings.as_json:
         print_json({"log_id": picture.log_id, **_in_doubt(doubts, picture)})
@@ -71,7 +74,8 @@ def show(settings: Settings, gid: str, log: str | None, participants: tuple[str,
     check_gid(gid)
     _check_exist(participants)
     with _journal(settings, log) as journal:
-        picture = look(journal, journal.ask(Load(gid), Listing), participants, gid)
+        listing = journal.ask(Load(gid), Listing) if journal else Listing()
+        picture = look(journal, listing, participants, gid)
     listed: list[Decision | Record] = [*picture.listed.decisions, *picture.listed.records]
     known = [_about(each, picture) for each in listed]
     doubts = picture.doubts()
@@ -89,10 +93,15 @@ def show(settings: Settings, gid: str, log: str | None, participants: tuple[str,
 
 
 @contextmanager
-def _journal(settings: Settings, log: str | None) -> Iterator[Journal]:
-    """Open the log for reading, after finding out within seconds whether it answers."""
+def _journal(settings: Settings, log: str | None) -> Iterator[Journal | None]:
+    """Open the log for reading, after finding out within seconds whether it answers.
+
+    None if there is none yet.
+    """
     url = log or store_url(settings, "transactions.db")
-    _check_exist([url])
+    if not is_there(url, "transaction_log", "transaction log", not settings.as_json):
+        yield None
+        return
 
     def ask() -> None:
         opened = registry.transaction_log(url)
@@ -109,9 +118,9 @@ def _journal(settings: Settings, log: str | None) -> Iterator[Journal]:
         journal.close()
 
 
-def _check_exist(urls: Sequence[str]) -> None:
-    """Refuse a file that is not there: looking into it would create it."""
-    for url in urls:
+def _check_exist(participants: Sequence[str]) -> None:
+    """Refuse a database that is not there: it was named, so it was meant to be."""
+    for url in participants:
         if scheme_of(url) == "sqlite" and not os.path.exists(file_path(url)):
             raise UsageError(f"{mask(url)} does not exist, so nothing is in doubt there")
 

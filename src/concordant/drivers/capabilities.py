@@ -23,6 +23,23 @@ class Fencing(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Survey:
+    """What a look at a backend found that makes nothing there.
+
+    `made`: all that the port needs is there, and `missing` empty. Otherwise that is what the
+    first use would make, and `hindrance`, if any, why it could not.
+    """
+
+    missing: tuple[str, ...] = ()
+    hindrance: str = ""
+
+    @property
+    def made(self) -> bool:
+        """Whether the port has been used there before."""
+        return not self.missing
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What one backend honestly offers.
 

@@ -14,17 +14,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from concordant.drivers.base import (
-    Barrier,
     Branch,
     InDoubt,
     LockStore,
     Participant,
     Resolution,
-    StepWork,
     TransactionLog,
     Vote,
 )
 from concordant.drivers.capabilities import Capabilities
+from concordant.drivers.stepport import Barrier, StepWork
 from concordant.errors import UsageError
 from concordant.locking.operations import Operation, Result
 from concordant.transactions.barrier import Op, Ruling
@@ -129,9 +128,20 @@ class ThreadedBranch:
         """The database connection to do the work on; never commit or roll back on it."""
         return self._branch.connection
 
+    async def ask(self) -> None:
+        """Ask for the vote; the branch has prepared when this returns."""
+        await self._thread.run(self._branch.ask)
+
     async def prepare(self) -> Vote:
         """Make the branch durable without committing it."""
         return await self._thread.run(self._branch.prepare)
+
+    async def tell(self) -> None:
+        """Send nothing: an embedded database commits when it is resolved."""
+
+    async def told(self) -> bool:
+        """Return False: nothing was sent."""
+        return False
 
     async def commit_one_phase(self) -> None:
         """Commit without prepare, with evidence inside."""

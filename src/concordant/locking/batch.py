@@ -9,9 +9,19 @@ from concordant.errors import UsageError
 from concordant.locking import limits
 from concordant.locking.model import LockRecord, Moment, decide, validate
 from concordant.locking.names import check_name
-from concordant.locking.operations import Hint, Operation, Refused, Result
+from concordant.locking.operations import (
+    Acquire,
+    Confirm,
+    Hint,
+    Operation,
+    Refused,
+    Renew,
+    Result,
+)
 
 _NEW: Final = LockRecord()
+# With the others, nothing but the name can be wrong.
+_WITH_BOUNDS: Final = frozenset({Acquire, Confirm, Renew})
 
 
 def check_size(batch: Sequence[Operation]) -> None:
@@ -24,7 +34,8 @@ def refusal(operation: Operation) -> Refused | None:
     """Return why the operation is malformed, or None if it may be applied."""
     try:
         check_name(operation.name)
-        validate(operation)
+        if type(operation) in _WITH_BOUNDS:
+            validate(operation)
     except UsageError as error:
         return Refused(str(error))
     return None

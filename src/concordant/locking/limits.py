@@ -12,8 +12,10 @@ CONFIRM_MS: Final = 2_000
 WAITER_MS: Final = 30_000
 
 # Hints may be lost, so waiters ask again: the nearer the head, the sooner. Position 0 asks
-# after one step, position n after n + 1 steps, nobody later than the maximum.
-RETRY_STEP_MS: Final = 2_000
+# after one step, position n after n + 1 steps, nobody later than the maximum. A step is
+# shorter than CONFIRM_MS by a slow round trip: so the head whose hint was lost finds its
+# grant still there, however soon after its last question it was granted.
+RETRY_STEP_MS: Final = 1_500
 RETRY_MAX_MS: Final = 10_000
 
 # How long a cancelled owner is remembered whose Acquire may still be on its way.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -14,8 +14,8 @@ from concordant.session import process
 
 _log = logging.getLogger("concordant.locks")
 
-# The part of a TTL given away because this machine's clock may run slower than the store's.
-_DRIFT: Final = 0.005
+# One part in so many of a TTL is given away: this machine's clock may run slower than the store's.
+_DRIFT_PART: Final = 200
 _MARGIN_NS: Final = 2_000_000
 
 
@@ -32,6 +32,7 @@ class Holding:
         "_clock",
         "_lock",
         "_pid",
+        "_place",
         "deadline_ns",
         "ended",
         "fence",
@@ -44,7 +45,14 @@ class Holding:
     )
 
     def __init__(
-        self, name: str, owner: str, fence: int, ttl_ms: int, sent_ns: int, clock: Clock
+        self,
+        name: str,
+        owner: str,
+        fence: int,
+        ttl_ms: int,
+        sent_ns: int,
+        clock: Clock,
+        place: str,
     ) -> None:
         self.name = name
         self.owner = owner
@@ -56,24 +64,23 @@ class Holding:
         # the release it would take the lock for somebody who is gone.
         self.stray = False
         self._clock = clock
+        self._place = place
         self._pid = process.pid
-        self._callbacks: list[Callable[[], None]] = []
-        self._brief: list[Callable[[], None]] = []
+        self._callbacks: Sequence[Callable[[], None]] = ()
+        self._brief: Sequence[Callable[[], None]] = ()
         self._lock = threading.Lock()
-        self.deadline_ns = 0
-        self.renew_ns = 0
         self.extend(sent_ns)
 
     def extend(self, sent_ns: int) -> None:
         """Move the deadline on: a request that left at `sent_ns` was granted a full TTL."""
         ttl_ns = self.ttl_ms * 1_000_000
-        self.deadline_ns = sent_ns + round(ttl_ns * (1 - _DRIFT)) - _MARGIN_NS
+        self.deadline_ns = sent_ns + ttl_ns - ttl_ns // _DRIFT_PART - _MARGIN_NS
         self.renew_ns = sent_ns + ttl_ns // 3
 
     @property
     def lost(self) -> bool:
         """Whether the lease is over although nobody released it."""
-        return self._why_lost() != ""
+        return self.why_lost() != ""
 
     @property
     def remaining_s(self) -> float:
@@ -84,18 +91,19 @@ class Holding:
 
     def check(self) -> None:
         """Raise LockLost unless the lease surely holds now; a local comparison."""
-        why = self._why_lost()
+        why = self.why_lost()
         if why or self.ended:
             raise LockLost(self.message(why or "it was released"))
 
     def message(self, why: str) -> str:
         """Say what was lost and what to do, in one sentence."""
         return (
-            f"the lease on {self.name!r} (fence {self.fence}) is over: {why}; "
+            f"the lease on {self.name!r} at {self._place} (fence {self.fence}) is over: {why}; "
             "stop acting as its holder"
         )
 
-    def _why_lost(self) -> str:
+    def why_lost(self) -> str:
+        """Return why the lease is over although nobody released it; empty while it is not."""
         if self.lost_reason:
             return self.lost_reason
         if self._pid != process.pid:
@@ -111,7 +119,10 @@ class Holding:
         """
         with self._lock:
             if not self.lost_reason:
-                (self._brief if brief else self._callbacks).append(callback)
+                if brief:
+                    self._brief = (*self._brief, callback)
+                else:
+                    self._callbacks = (*self._callbacks, callback)
                 return
         self._call(callback)
 
@@ -121,8 +132,8 @@ class Holding:
             if self.ended or self.lost_reason:
                 return []
             self.lost_reason = reason
-            brief, self._brief = self._brief, []
-            callbacks, self._callbacks = self._callbacks, []
+            brief, self._brief = self._brief, ()
+            callbacks, self._callbacks = self._callbacks, ()
         _log.warning("%s", self.message(reason))
         for callback in brief:
             self._call(callback)
@@ -134,8 +145,7 @@ class Holding:
             if self.ended or self.lost_reason:
                 return False
             self.ended = True
-            self._callbacks.clear()
-            self._brief.clear()
+            self._callbacks = self._brief = ()
             return True
 
     def _call(self, callback: Callable[[], None]) -> None:

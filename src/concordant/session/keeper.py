@@ -18,6 +18,7 @@ from concordant.errors import ConcordantError
 from concordant.locking.limits import BATCH_MAX
 from concordant.locking.operations import Cancel, Held, Operation, Renew, Result
 from concordant.session.holding import Holding
+from concordant.session.stopping import join
 
 _log = logging.getLogger("concordant.locks")
 _NEVER_NS: Final = 1 << 62
@@ -48,7 +49,8 @@ class Keeper:
         """Renew the lease from now on."""
         with self._mutex:
             self._holdings[holding.owner] = holding
-            self._attend(holding.renew_ns)
+            if holding.renew_ns < self._wake_ns or len(self._threads) < 2:
+                self._attend(holding.renew_ns)
 
     def drop(self, owner: str) -> None:
         """Stop renewing the owner's lease."""
@@ -74,7 +76,7 @@ class Keeper:
             self._changed.notify_all()
             threads = list(self._threads.values())
         for thread in threads:
-            thread.join(timeout_s)
+            join(thread, timeout_s)
 
     def _attend(self, at_ns: int) -> None:
         """Make sure that the watching thread looks no later than this; holds the lock."""
@@ -147,11 +149,11 @@ class Keeper:
             try:
                 results: list[Result | None] = [*self._apply(batch)]
             except ConcordantError as error:
-                _log.warning("renewing %d leases failed, trying again: %s", len(batch), error)
+                _log.warning("%s failed, trying again: %s", _told(batch), error)
                 results = [None] * len(batch)
             except Exception:
                 # A thread that died silently would lose every lease of the process.
-                _log.exception("renewing %d leases failed, trying again", len(batch))
+                _log.exception("%s failed, trying again", _told(batch))
                 results = [None] * len(batch)
             self._settle(batch, results, sent_ns)
         self._work.put(None)  # for a second such thread, if Ctrl-C has made one
@@ -201,6 +203,13 @@ class Keeper:
             holding.renew_ns = max(again_ns, self._clock.local_ns() + 5_000_000)
             again_ns = holding.renew_ns
         self._attend(again_ns)
+
+
+def _told(batch: Sequence[Operation]) -> str:
+    """Say what a batch does, for people."""
+    renewals = sum(isinstance(operation, Renew) for operation in batch)
+    counts = {"renewing leases": renewals, "giving back locks": len(batch) - renewals}
+    return " and ".join(f"{what} ({count})" for what, count in counts.items() if count)
 
 
 def _call_all(callbacks: Sequence[Callable[[], None]]) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from concordant.clock import Clock
 from concordant.drivers.base import HintStream
 from concordant.errors import ConcordantError
 from concordant.locking.limits import BATCH_MAX
-from concordant.locking.operations import Confirm, Held, Hint
+from concordant.locking.operations import Confirm, Held, Hint, value
 from concordant.session.keeper import Apply
+from concordant.session.stopping import Stop, join
 
 _log = logging.getLogger("concordant.locks")
 _IDLE_S: Final = 5.0
@@ -21,7 +21,7 @@ _REOPEN_S: Final = 0.2
 _LASTING_NS: Final = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Won:
     """A confirmed grant: its fence, and when the confirming request left."""
 
@@ -52,7 +52,7 @@ class Listener:
         self._stream: HintStream | None = None
         self._opened_ns = 0
         self._thread: threading.Thread | None = None
-        self._closed = threading.Event()
+        self._closed = Stop()
 
     @property
     def listening(self) -> bool:
@@ -62,7 +62,7 @@ class Listener:
     def start(self) -> None:
         """Open the channel if it is not open; blocks for a connection at most."""
         with self._mutex:
-            if self._thread is not None or self._closed.is_set():
+            if self._thread is not None or self._closed:
                 return
             if self._stream is not None:  # left by an interruption
                 self._stream.close()
@@ -100,16 +100,15 @@ class Listener:
 
     def close(self, timeout_s: float) -> None:
         """Stop listening and end the thread."""
-        self._closed.set()
+        self._closed.give()
         with self._mutex:
             stream, thread = self._stream, self._thread
         if stream is not None:
             stream.close()
-        if thread is not None:
-            thread.join(timeout_s)
+        join(thread, timeout_s)
 
     def _run(self) -> None:
-        while not self._closed.is_set():
+        while not self._closed:
             stream = self._stream
             if stream is None:
                 self._reopen()
@@ -119,7 +118,7 @@ class Listener:
                 for start in range(0, len(hints), BATCH_MAX):
                     self._confirm(hints[start : start + BATCH_MAX])
             except Exception as error:
-                if self._closed.is_set():
+                if self._closed:
                     return
                 level = logging.WARNING if isinstance(error, ConcordantError) else logging.ERROR
                 _log.log(level, "the hint channel broke, opening another: %s", error)
@@ -140,7 +139,7 @@ class Listener:
         with self._mutex:
             self._opened_ns = self._clock.local_ns()
             self._stream = stream
-        if self._closed.is_set():
+        if self._closed:
             stream.close()
             return
         # Whatever was sent meanwhile is lost.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from concordant.drivers.base import TransactionLog
 from concordant.errors import BackendUnavailable, ConcordantError, UsageError
+from concordant.session.stopping import Stop, join
 from concordant.transactions.names import new_owner
 from concordant.transactions.operations import (
     CloseOwner,
@@ -39,7 +40,8 @@ class Ownership:
         self._open_log = open_log
         self._ttl_ms = ttl_ms
         self._log: TransactionLog | None = None
-        self._stopped = threading.Event()
+        self._stopped = Stop()
+        self._ended = False
         self._pid = os.getpid()
         self._thread: threading.Thread | None = None
 
@@ -54,22 +56,33 @@ class Ownership:
         """Raise UsageError before start, after stop, or in a forked child."""
         if self._pid != os.getpid():
             raise UsageError("the coordinator was made before a fork; make one in this process")
-        if not self.epoch or self._stopped.is_set():
+        if not self.epoch or self._stopped:
             raise UsageError("enter the coordinator first: with Coordinator(url) as coordinator")
 
+    def let_lapse(self) -> None:
+        """Renew no more, without waiting for anything; what is left is then recovered in time."""
+        self._stopped.give()
+
     def stop(self) -> None:
-        """End the epoch, so that others may recover at once what is left."""
-        self._stopped.set()
+        """End the epoch, so that others may recover at once what is left.
+
+        To be called again when Ctrl-C has broken it off.
+        """
+        self._stopped.give()
         if self._pid != os.getpid():
             return
-        if self._thread is not None:
-            self._thread.join(_CLOSE_S)
+        join(self._thread, _CLOSE_S)
         if self._log is not None:
-            try:
-                self._apply([CloseOwner(self.owner, self.epoch)])
-            except ConcordantError as error:
-                _log.warning("the owner row will lapse by itself: %s", error)
+            if not self._ended:
+                self._end()
             self._log.close()
+
+    def _end(self) -> None:
+        try:
+            self._apply([CloseOwner(self.owner, self.epoch)])
+        except ConcordantError as error:
+            _log.warning("the owner row will lapse by itself: %s", error)
+        self._ended = True
 
     def _apply(self, batch: Sequence[LogOperation]) -> list[LogResult]:
         assert self._log is not None
@@ -77,7 +90,7 @@ class Ownership:
 
     def _register(self) -> None:
         note = f"pid {os.getpid()}"
-        (opened,) = self._apply([OpenOwner(self.owner, self._ttl_ms, note)])
+        (opened,) = self._apply([OpenOwner(self.owner, self._ttl_ms, note, self.epoch)])
         if not isinstance(opened, OwnerOpened):
             raise BackendUnavailable(f"the log did not take the owner row: {opened}")
         self.log_id, self.epoch = opened.log_id, opened.epoch

@@ -12,4 +12,5 @@ def _in_child() -> None:
     pid = os.getpid()
 
 
-os.register_at_fork(after_in_child=_in_child)
+if hasattr(os, "register_at_fork"):  # else nothing forks, as on Windows
+    os.register_at_fork(after_in_child=_in_child)

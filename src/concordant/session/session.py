@@ -24,12 +24,14 @@ class Session:
     """Liveness, apart from the locks themselves.
 
     It opens a store of its own on first need, since its threads must not queue behind the
-    user's requests. A forked child must not use it: the parent goes on renewing.
+    user's requests. A forked child must not use it: the parent goes on renewing. `place` is
+    the store's URL without credentials, for messages.
     """
 
-    def __init__(self, open_store: Callable[[], LockStore], clock: Clock) -> None:
+    def __init__(self, open_store: Callable[[], LockStore], clock: Clock, place: str) -> None:
         self.client = new_client()
         self.clock = clock
+        self.place = place
         self._open_store = open_store
         self._store: LockStore | None = None
         self._mutex = threading.Lock()
@@ -46,7 +48,7 @@ class Session:
             return self._store
 
     def _apply(self, batch: Sequence[Operation]) -> list[Result]:
-        return self._own_store().apply(batch)
+        return (self._store or self._own_store()).apply(batch)
 
     @property
     def foreign(self) -> bool:
@@ -57,7 +59,7 @@ class Session:
         """Raise UsageError after close, or in a forked child."""
         if self._closed:
             raise UsageError("the client is closed; open another one")
-        if self.foreign:
+        if self._pid != process.pid:
             raise UsageError("the client was made before a fork; make one in this process")
 
     def new_owner(self) -> str:
@@ -97,7 +99,7 @@ class Session:
     def hold(self, name: str, owner: str, won: Won, ttl_ms: int) -> Holding:
         """Start to keep a lease that was granted; UsageError if the client was closed."""
         self.check_usable()
-        holding = Holding(name, owner, won.fence, ttl_ms, won.sent_ns, self.clock)
+        holding = Holding(name, owner, won.fence, ttl_ms, won.sent_ns, self.clock, self.place)
         self._keeper.keep(holding)
         return holding
 
@@ -123,10 +125,9 @@ class Session:
     def close(self) -> None:
         """End the threads, bounded in time, and give the connections back.
 
-        Who still waits is taken out of the queue and finds the client closed.
+        Who still waits is taken out of the queue and finds the client closed. To be called
+        again when Ctrl-C has broken it off.
         """
-        if self._closed:
-            return
         self._closed = True
         if self.foreign:
             return
@@ -136,6 +137,6 @@ class Session:
         self._listener.close(_CLOSE_S)
         self._keeper.close(_CLOSE_S)
         with self._mutex:
-            store, self._store = self._store, None
+            store = self._store
         if store is not None:
             store.close()

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from concordant._bridge.sync import Combiner, finish, settle
+from concordant._bridge.sync import Combiner, finish, give_way, settle
 from concordant.clock import Clock
 from concordant.errors import BackendUnavailable, ConcordantError, LockLost, OutcomeUnknown
 from concordant.locking.limits import BATCH_MAX
@@ -27,10 +27,13 @@ from concordant.sync.lease import Lease
 
 # A tombstone may go along with each release.
 _TOGETHER: Final = BATCH_MAX // 2
+_FORGOTTEN: Final = "the store no longer had it at the release"
 
 
 class Acquirer:
     """Acquires and releases for one client."""
+
+    __slots__ = ("_combiner", "_session")
 
     def __init__(self, session: Session, combiner: Combiner[Operation, Result]) -> None:
         self._session = session
@@ -47,14 +50,17 @@ class Acquirer:
         Whatever ends it otherwise (an error, cancellation, KeyboardInterrupt), the owner is
         withdrawn before the exception goes on.
         """
-        self._session.check_usable()
-        attempt = Attempt(self._session, self._combiner, wish)
+        session = self._session
+        session.check_usable()
+        attempt = Attempt(session, self._combiner, wish)
         try:
             won = attempt.run()
-            holding = self._session.hold(wish.name, attempt.owner, won, wish.ttl_ms)
-            holding.stray = attempt.stray
+            holding = session.hold(wish.name, attempt.owner, won, wish.ttl_ms)
+            if attempt.stray:
+                holding.stray = True
             lease = Lease(holding, self)
-            self._session.forget(attempt.owner)
+            if attempt.wait is not None:
+                session.forget(attempt.owner)
             return lease
         except BaseException as error:
             pairs = [(wish, attempt.owner)]
@@ -129,21 +135,48 @@ class Acquirer:
             self._session.give_up(owner)
             self._session.cancel_later(Cancel(wish.name, owner, late), wish.ttl_ms)
 
-    def abandon(self, leases: Sequence[Lease]) -> None:
+    def abandon(self, holdings: Sequence[Holding]) -> None:
         """Give back in the background what is held still; never waits."""
-        for lease in leases:
-            if self._session.let_go(lease._holding):
-                self._cancel_later(lease._holding)
+        for holding in holdings:
+            if self._session.let_go(holding):
+                self._cancel_later(holding)
 
-    def release(self, leases: Sequence[Lease]) -> None:
+    def release(self, holdings: Sequence[Holding]) -> None:
         """Give back in one round trip; raises the first trouble after doing all."""
-        return finish(self._release, [lease._holding for lease in leases])
+        if len(holdings) == 1:
+            return finish(self._release_one, holdings[0])
+        return finish(self._release, holdings)
 
     def release_held(self) -> None:
         """Give back whatever this client holds."""
         held = self._session.still_held()
         if held:
             settle(self._release, held)
+
+    def _release_one(self, holding: Holding) -> None:
+        """Do what `_release` does, for the one lease that it nearly always is."""
+        session = self._session
+        try:
+            if holding.stray or holding.why_lost() or not session.let_go(holding):
+                return self._release((holding,))
+            sent_ns = session.clock.local_ns()
+            asked = (Release(holding.name, holding.owner, holding.fence),)
+            try:
+                [result] = self._combiner.submit_many(asked)
+            except ConcordantError as error:
+                raise self._retry((holding,), error) from error
+            if not isinstance(result, Released):
+                holding.lost_reason = _FORGOTTEN
+                raise LockLost(holding.message(_FORGOTTEN))
+            if result.handed:
+                session.handed_over(result.handed, sent_ns)
+                give_way()
+        except ConcordantError:
+            raise
+        except BaseException:
+            session.let_go(holding)
+            self._cancel_later(holding)
+            raise
 
     def _release(self, holdings: Sequence[Holding]) -> None:
         lost: Holding | None = None
@@ -180,7 +213,7 @@ class Acquirer:
         live: list[Holding] = []
         over: Holding | None = None
         for holding in holdings:
-            if not holding.lost and self._session.let_go(holding):
+            if not holding.why_lost() and self._session.let_go(holding):
                 live.append(holding)
                 continue
             over = over or holding
@@ -196,7 +229,7 @@ class Acquirer:
         lost: Holding | None = None
         for holding, result in zip(live, results, strict=False):
             if not isinstance(result, Released):
-                holding.lost_reason = "the store no longer had it at the release"
+                holding.lost_reason = _FORGOTTEN
                 lost = lost or holding
             elif result.handed:
                 self._session.handed_over(result.handed, sent_ns)

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from concordant._bridge.sync import Combiner, Trace, call, settle
+from concordant._bridge.sync import Combiner, Trace, call, in_turn, settle
 from concordant.clock import SYSTEM_CLOCK, Clock
 from concordant.drivers import registry
 from concordant.drivers.urls import mask
@@ -33,7 +34,7 @@ class Client:
     def __init__(self, url: str, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._url = mask(url)
         self._store = registry.lock_store(url)
-        self._session = Session(lambda: registry.lock_store(url), clock)
+        self._session = Session(lambda: registry.lock_store(url), clock, self._url)
         promises = self._store.capabilities
         self._combiner: Combiner[Operation, Result] = Combiner(
             self._store.apply, promises.lanes, promises.batch_best
@@ -59,6 +60,10 @@ class Client:
         `ttl_s`: a holder that dies is replaced after this time; a living one renews at a
         third of it. `timeout_s`: total seconds to wait, None for ever, 0 only tries.
         `note`: up to 512 bytes that tell people who holds it.
+
+        A lease is renewed until it is released, also if nobody has it in hand any more: one
+        that was taken with `acquire()` and dropped is held until the client is closed or its
+        process ends. Prefer `with`, which always gives back.
         """
         return Lock(make_wish(name, ttl_s, timeout_s, note), self._acquirer, reentrant)
 
@@ -70,7 +75,10 @@ class Client:
         *,
         note: str = "",
     ) -> Locks:
-        """Return several locks as one: all are held, or none; they never deadlock."""
+        """Return several locks as one: all are held, or none; they never deadlock.
+
+        The parameters are those of `lock`; `timeout_s` is the total time for all of them.
+        """
         chosen = [names] if isinstance(names, str) else list(names)
         if isinstance(names, str) or not chosen:
             raise UsageError("locks() takes a list of at least one name")
@@ -117,17 +125,29 @@ class Client:
         Whoever still waits for a lock gets UsageError. Does nothing in a forked child, where
         all of it belongs to the parent.
         """
-        if not self._session.foreign:
+        if self._session.foreign:
+            return
+        try:
             settle(self._close)
+        except BaseException:
+            # Once more, or Ctrl-C would leave threads that renew the leases for ever.
+            settle(self._close)
+            raise
 
     def _close(self) -> None:
+        if not self._session.foreign:
+            in_turn(
+                self._release_held,
+                partial(call, self._session.close),
+                self._combiner.drain,
+                self._store.close,
+            )
+
+    def _release_held(self) -> None:
         try:
             self._acquirer.release_held()
         except ConcordantError:
             pass  # whoever holds it was told, and the TTL ends it
-        call(self._session.close)
-        self._combiner.drain()
-        self._store.close()
 
     def __enter__(self) -> Client:
         self._session.check_usable()
@@ -136,7 +156,11 @@ class Client:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: Trace
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except BaseException:
+            self.close()  # Ctrl-C may have come before that had begun
+            raise
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._url} {self.capabilities.fencing}>"

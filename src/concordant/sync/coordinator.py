@@ -5,9 +5,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from concordant._bridge.sync import Executor, Periodic, Trace, call, direct, settle
+from concordant._bridge.sync import (
+    Executor,
+    Periodic,
+    Trace,
+    call,
+    direct,
+    in_turn,
+    settle,
+)
 from concordant.drivers import registry
 from concordant.drivers.base import Participant
 from concordant.drivers.urls import mask
@@ -42,6 +51,11 @@ class Coordinator:
     `owner_ttl_s` is how long this process may be silent before others take it for dead and
     abort what it has not decided. Every process that works with one group of databases
     should use one log: branches of another log are listed, never touched.
+
+    `on_recovered` is called with each Recovered, by the pass that recovered it; what it raises
+    is logged. `executor(machine, state, command, action)` runs each command of two-phase
+    commits, sagas and recovery, and returns what `action()` returns; it is there for tests
+    that crash, delay or count at one of them. The default runs the action and nothing else.
     """
 
     def __init__(
@@ -240,7 +254,9 @@ class Coordinator:
     def purge(self, older_than_s: float = _KEEP_MS / 1000) -> int:
         """Forget finished decisions of that age, and return how many there were.
 
-        Another process may then use their gids again, and would do their work again.
+        Another process may then use their gids again, and would do their work again. On
+        PostgreSQL it waits for decisions under way; BackendUnavailable after a second, with
+        nothing forgotten.
         """
         self.ownership.check_usable()
         purged = self.journal.ask(Purge(round(older_than_s * 1000)), Purged)
@@ -259,34 +275,49 @@ class Coordinator:
         try:
             settle(call, self.ownership.start)
             self._recover_quietly()
+            self._periodic.start()
+            self._saga_periodic.start()
         except BaseException:
             settle(self._close)
             raise
-        self._periodic.start()
-        self._saga_periodic.start()
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: Trace
     ) -> None:
-        settle(self._close)
+        try:
+            settle(self._close)
+        except BaseException:
+            # Once more, or Ctrl-C would leave a thread that keeps this owner alive for ever; and
+            # that first, since it may come again.
+            self.ownership.let_lapse()
+            settle(self._close)
+            raise
 
     def _close(self) -> None:
         self._saga_recoverer.stop()
-        self._periodic.stop()
-        self._saga_periodic.stop()
+        in_turn(
+            self._periodic.stop,
+            self._saga_periodic.stop,
+            self._flush,
+            partial(call, self.ownership.stop),
+            self._sagas.close,
+            self._close_participants,
+            self.journal.close,
+        )
+
+    def _flush(self) -> None:
         try:
             self.journal.flush()
         except ConcordantError as error:
             _log.warning("finished decisions will be looked at once more: %s", error)
-        call(self.ownership.stop)
-        self._sagas.close()
+
+    def _close_participants(self) -> None:
         for participant in self.participants():
             try:
                 participant.close()
             except Exception as error:
                 _log.warning("closing %s failed: %s", participant.place, error)
-        self.journal.close()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} log={self._place}>"

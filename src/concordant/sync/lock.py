@@ -7,12 +7,14 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
-from concordant._bridge.sync import Scope, Trace, current
+from concordant._bridge.sync import Caller, Scope, Trace, current
 from concordant.errors import ConcordantError, LockLost, OutcomeUnknown, UsageError
 from concordant.locking.limits import TTL_MAX_MS, TTL_MIN_MS
 from concordant.locking.names import check_name
+from concordant.session.holding import Holding
 from concordant.sync.acquiring import Acquirer
 from concordant.sync.attempt import Wish
 from concordant.sync.lease import Lease
@@ -26,6 +28,16 @@ AS_GIVEN: Final = float("nan")
 
 def make_wish(name: str, ttl_s: float, timeout_s: float | None, note: str) -> Wish:
     """Return the checked wish for a mutex; raises UsageError for values out of bounds."""
+    try:
+        return _wish(name, ttl_s, timeout_s, note)
+    except TypeError:
+        check_name(name)  # perhaps it was something that has no hash
+        raise
+
+
+# Programs make the same few locks again and again.
+@lru_cache(maxsize=1024)
+def _wish(name: str, ttl_s: float, timeout_s: float | None, note: str) -> Wish:
     check_name(name)
     if not math.isfinite(ttl_s) or not TTL_MIN_MS <= ttl_s * 1000 <= TTL_MAX_MS:
         raise UsageError(
@@ -41,26 +53,17 @@ def check_timeout(timeout_s: float | None) -> float | None:
     return None if timeout_s == math.inf else timeout_s
 
 
-class _Entered:
-    """A `with` body under way."""
-
-    def __init__(self, leases: Sequence[Lease], scope: Scope) -> None:
-        self.leases = leases
-        self.scope = scope
-        self.depth = 1
-
-
 class _Bodies:
     """The `with` bodies that are under way through one lock object, by task."""
 
     def __init__(self, acquirer: Acquirer) -> None:
         self._acquirer = acquirer
-        self._entered: dict[int, _Entered] = {}
+        self._entered: dict[Caller, Scope] = {}
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: Trace
     ) -> None:
-        entered: _Entered | None = None
+        entered: Scope | None = None
         try:
             entered = self._leaving()
             if entered.depth == 0:
@@ -71,16 +74,15 @@ class _Bodies:
             # Ctrl-C, wherever it struck: the body is over all the same.
             entered = entered or self._leaving()
             if entered.depth == 0:
-                self._acquirer.abandon(entered.leases)
+                self._acquirer.abandon(entered.holdings)
             raise
 
-    def _leaving(self) -> _Entered:
-        me = current()
-        if me not in self._entered:
-            if len(self._entered) != 1:
-                raise UsageError("leave a lock in the task that entered it, or use acquire()")
-            # Begun in one task and ended by another, as a generator of a test fixture is.
-            me = next(iter(self._entered))
+    def _leaving(self) -> Scope:
+        if len(self._entered) == 1:
+            # Perhaps begun in one task and ended by another, as a generator of a test fixture is.
+            (me,) = self._entered
+        elif (me := current()) not in self._entered:
+            raise UsageError("leave a lock in the task that entered it, or use acquire()")
         # From here on nothing is called, so Ctrl-C finds either all of it done or nothing.
         entered = self._entered[me]
         entered.depth -= 1
@@ -102,7 +104,8 @@ class Lock(_Bodies):
     """
 
     def __init__(self, wish: Wish, acquirer: Acquirer, reentrant: bool) -> None:
-        super().__init__(acquirer)
+        self._acquirer = acquirer
+        self._entered = {}
         self._wish = wish
         self._reentrant = reentrant
 
@@ -126,26 +129,30 @@ class Lock(_Bodies):
 
     def __enter__(self) -> Lease:
         me = current()
-        entered = self._entered.get(me)
-        if entered is not None:
-            if not self._reentrant:
-                raise UsageError(
-                    f"{self.name!r} is held by this very task through this object; "
-                    "make the lock with reentrant=True to enter it again"
-                )
-            entered.leases[0].check()
-            entered.depth += 1
-            return entered.leases[0]
+        if me in self._entered:
+            return self._enter_again(self._entered[me])
         lease: Lease | None = None
         try:
             lease = self._acquirer.acquire(self._wish)
-            self._entered[me] = _Entered([lease], Scope([lease._holding]))
+            holdings = (lease._holding,)
+            self._entered[me] = Scope(me, lease, holdings)
             return lease
         except BaseException:
             if lease is not None:
                 self._entered.pop(me, None)
-                self._acquirer.abandon([lease])
+                self._acquirer.abandon((lease._holding,))
             raise
+
+    def _enter_again(self, entered: Scope) -> Lease:
+        if not self._reentrant:
+            raise UsageError(
+                f"{self.name!r} is held by this very task through this object; "
+                "make the lock with reentrant=True to enter it again"
+            )
+        lease: Lease = entered.given
+        lease.check()
+        entered.depth += 1
+        return lease
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} ttl_s={self._wish.ttl_ms / 1000}>"
@@ -181,9 +188,9 @@ class Locks(_Bodies):
             return Leases(leases)
         except BaseException:
             try:
-                give_back(leases, self._acquirer)
+                give_back([lease._holding for lease in leases], self._acquirer)
             except BaseException:  # Ctrl-C, or cancelled, for a second time
-                self._acquirer.abandon(leases)
+                self._acquirer.abandon([lease._holding for lease in leases])
                 raise
             raise
 
@@ -194,13 +201,13 @@ class Locks(_Bodies):
         leases: Leases | None = None
         try:
             leases = self.acquire()
-            scope = Scope([lease._holding for lease in leases._in_order])
-            self._entered[me] = _Entered(leases._in_order, scope)
+            holdings = leases._holdings
+            self._entered[me] = Scope(me, leases, holdings)
             return leases
         except BaseException:
             if leases is not None:
                 self._entered.pop(me, None)
-                self._acquirer.abandon(leases._in_order)
+                self._acquirer.abandon(leases._holdings)
             raise
 
 
@@ -208,7 +215,8 @@ class Leases(Mapping[str, Lease]):
     """The leases of several locks, by name."""
 
     def __init__(self, leases: Sequence[Lease]) -> None:
-        self._in_order = leases
+        self._holdings = [lease._holding for lease in leases]
+        self._acquirer = leases[0]._acquirer
         self._by_name = {lease.name: lease for lease in leases}
 
     def __getitem__(self, name: str) -> Lease:
@@ -222,31 +230,30 @@ class Leases(Mapping[str, Lease]):
 
     def check(self) -> None:
         """Raise LockLost unless every one of them surely holds now."""
-        for lease in self._in_order:
-            lease.check()
+        for holding in self._holdings:
+            holding.check()
 
     def release(self) -> None:
         """Give all of them back, in one round trip; see Lease.release."""
-        acquirer = self._in_order[0]._acquirer
         try:
-            acquirer.release(self._in_order)
+            self._acquirer.release(self._holdings)
         except ConcordantError:
             raise
         except BaseException:  # Ctrl-C: the caller is done with them all the same
-            acquirer.abandon(self._in_order)
+            self._acquirer.abandon(self._holdings)
             raise
 
 
-def give_back(leases: Sequence[Lease], acquirer: Acquirer) -> None:
+def give_back(holdings: Sequence[Holding], acquirer: Acquirer) -> None:
     """Release after a failure, which goes first: what fails here is logged."""
     try:
-        acquirer.release(leases)
+        acquirer.release(holdings)
     except ConcordantError as error:
         _log.warning("giving back after a failure: %s", error)
 
 
 def leave(
-    entered: _Entered,
+    entered: Scope,
     acquirer: Acquirer,
     exc_type: type[BaseException] | None,
     exc: BaseException | None,
@@ -255,8 +262,8 @@ def leave(
     lost: LockLost | None = None
     try:
         # First: a loss that is told during the release must not cancel it.
-        cause = entered.scope.close(exc_type)
-        acquirer.release(entered.leases)
+        cause = entered.close(exc_type)
+        acquirer.release(entered.holdings)
     except LockLost as error:
         lost = error
     except OutcomeUnknown as error:

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from concordant.drivers.base import InDoubt, Participant
 from concordant.transactions.names import BranchId
 from concordant.transactions.operations import BranchRef, Decide, Decision, Finish, Finished
-from concordant.transactions.recovery import Verdict, judge, weigh
+from concordant.transactions.recovery import Verdict, judge, siblings, weigh
 
 if TYPE_CHECKING:
     from concordant.sync.coordinator import Coordinator
@@ -51,6 +53,22 @@ class _Found:
     branch: InDoubt
     parsed: BranchId | None
     verdict: Verdict
+    # Where branches of the same attempt are prepared, with their numbers.
+    beside: Mapping[str, int]
+    everybody: _Everybody
+
+
+@dataclass(slots=True)
+class _Everybody:
+    """The participants that have answered in this pass, by resource; how many have not."""
+
+    known: dict[str, Participant] = field(default_factory=dict)
+    silent: int = 0
+
+
+def _attempt(branch: BranchId) -> BranchId:
+    """Return what all branches of one attempt at a transaction have in common."""
+    return replace(branch, index=0)
 
 
 class Recoverer:
@@ -90,13 +108,22 @@ class Recoverer:
         # it may have ended since.
         running = self._coordinator.all_running()
         listed: list[tuple[Participant, InDoubt, BranchId | None]] = []
+        beside: dict[BranchId, dict[str, int]] = defaultdict(dict)
+        everybody = _Everybody()
         for participant in self._coordinator.participants():
             try:
                 branches = participant.in_doubt()
+                resource = participant.resource()
             except Exception as error:
                 _log.warning("recovery cannot reach %s: %s", participant.place, error)
+                everybody.silent += 1
                 continue
-            listed += [(participant, each, BranchId.parse(each.branch)) for each in branches]
+            everybody.known[resource] = participant
+            for branch in branches:
+                parsed = BranchId.parse(branch.branch)
+                listed.append((participant, branch, parsed))
+                if parsed is not None:
+                    beside[_attempt(parsed)][resource] = parsed.index
         ours = [
             parsed
             for _, _, parsed in listed
@@ -123,6 +150,8 @@ class Recoverer:
                     ),
                     decisions.get(parsed.gid) if parsed is not None else None,
                 ),
+                beside[_attempt(parsed)] if parsed is not None else {},
+                everybody,
             )
             for participant, branch, parsed in listed
         ]
@@ -192,6 +221,7 @@ class Recoverer:
             )
             verdict = judge(parsed, name, parsed.log_id, False, stands)
         commit = verdict == "commit"
+        others = 0 if commit else self._ask_siblings(found, parsed)
         resolution = self._execute(
             verdict,
             found.branch,
@@ -203,7 +233,33 @@ class Recoverer:
         elif resolution == "done":
             outcome: Literal["commit", "abort"] = "commit" if commit else "abort"
             self._tell(parsed.gid, name, found.participant.place, outcome, parsed.owner)
-        return int(resolution == "done")
+        return others + int(resolution == "done")
+
+    def _ask_siblings(self, found: _Found, parsed: BranchId) -> int:
+        """Tell the branches to roll back that were not found prepared beside this one.
+
+        An abort names no branches, so one that a person has committed by hand would go
+        unnoticed; it has left its evidence. Asked before the last branch that is known of is
+        gone, so that whoever crashes here is followed by one who asks again.
+        """
+        everybody = found.everybody
+        count = 0
+        for resource, index in siblings(found.beside, everybody.known, everybody.silent):
+            participant = everybody.known[resource]
+            name = str(replace(parsed, index=index))
+            ref = BranchRef(name, resource, participant.place)
+            try:
+                resolution = self._execute("abort", ref, partial(participant.resolve, name, False))
+            except Exception as error:
+                _log.warning("recovery cannot ask for %s: %s", name, error)
+                continue
+            if resolution == "already":
+                self._mark_heuristic(parsed.gid, f"decided abort, but {name} has committed")
+                self._tell(parsed.gid, name, participant.place, "heuristic", parsed.owner)
+            elif resolution == "done":
+                self._tell(parsed.gid, name, participant.place, "abort", parsed.owner)
+                count += 1
+        return count
 
     def _settle_decision(self, decision: Decision) -> int:
         journal = self._coordinator.journal

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from concordant._bridge.sync import Overdue, pause, settle, within
-from concordant.drivers.base import Barrier
+from concordant.drivers.stepport import Barrier
 from concordant.errors import OutcomeUnknown, StepFailed, TransactionStuck
 from concordant.sync.saga import Saga
 from concordant.sync.step import Misuse, StepContext

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from concordant.drivers import registry
-from concordant.drivers.base import Barrier
+from concordant.drivers.stepport import Barrier
 from concordant.errors import (
     BackendUnavailable,
     OutcomeUnknown,

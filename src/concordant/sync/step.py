@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from concordant._bridge.sync import Trace, settle
-from concordant.drivers.base import Barrier, StepWork
+from concordant.drivers.stepport import Barrier, StepWork
 from concordant.errors import GuaranteeUnavailable, StepFailed, UsageError
 from concordant.transactions.barrier import Op
 from concordant.transactions.sagarecord import RESULT_BYTES_MAX, as_json, told

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from concordant._bridge.sync import Trace, pause, settle
-from concordant.drivers.base import Branch, Participant, Vote
+from concordant.drivers.base import Branch, Participant, Resolution, Vote
 from concordant.errors import (
     AlreadyDecided,
     ConcordantError,
@@ -23,6 +23,7 @@ from concordant.transactions.operations import BranchRef, Decide, Finish, Finish
 from concordant.transactions.twophase import (
     Abandon,
     Abandoned,
+    Ask,
     BodyDone,
     BodyFailed,
     Command,
@@ -35,6 +36,7 @@ from concordant.transactions.twophase import (
     Prepare,
     Resolved,
     Rollback,
+    Tell,
     TwoPhase,
     Unreached,
     Voted,
@@ -127,6 +129,10 @@ class Transaction:
         try:
             done = BodyDone(recorded=self._named)
             settle(self._drive, done if exc is None else BodyFailed())
+            if self._machine.state == "unknown":
+                # What is prepared stays so; the connections are needed no more.
+                for branch in self._branches:
+                    branch.abandon()
             self._coordinator._leave(self)
         except BaseException:
             settle(self._give_up)
@@ -175,10 +181,14 @@ class Transaction:
 
     def _run(self, command: Command) -> Event | None:
         match command:
+            case Ask(index):
+                self._ahead(command, self._branches[index].ask)
             case Prepare(index):
                 return self._prepare(index, command)
             case WriteDecision():
                 return self._decide(command)
+            case Tell(index):
+                self._ahead(command, self._branches[index].tell)
             case Commit(index):
                 return self._resolve(index, command, commit=True)
             case Rollback(index):
@@ -194,6 +204,13 @@ class Transaction:
 
     def _execute(self, command: Command, action: Any) -> Any:
         return self._coordinator.executor("two-phase", self._machine.state, command, action)
+
+    def _ahead(self, command: Command, action: Any) -> None:
+        try:
+            self._execute(command, action)
+        except Exception as error:
+            # The command that it runs ahead of comes to know it, and what to do.
+            _log.debug("%s of %s: %s", command, self.gid, error)
 
     def _note(self, what: str, error: Exception) -> None:
         if not self._reason:
@@ -231,9 +248,15 @@ class Transaction:
 
     def _resolve(self, index: int, command: Command, commit: bool) -> Event:
         place, name = self._places[index], self._refs[index].branch
+
+        def act() -> Resolution:
+            if self._branches[index].told():
+                return "done"
+            return place.resolve(name, commit)
+
         for pause_s in (*_PAUSES_S, None):
             try:
-                return Resolved(index, self._execute(command, lambda: place.resolve(name, commit)))
+                return Resolved(index, self._execute(command, act))
             except Exception as error:
                 if pause_s is None:
                     _log.warning("%s at %s is left to recovery: %s", name, place.place, error)
@@ -287,7 +310,5 @@ class Transaction:
     def _give_up(self) -> None:
         """Leave after an interruption: what is not prepared ends now, recovery does the rest."""
         self._coordinator._leave(self)
-        states = self._machine.branches or ("begun",) * len(self._branches)
-        for branch, state in zip(self._branches, states, strict=True):
-            if state == "begun":
-                branch.abandon()
+        for branch in self._branches:
+            branch.abandon()

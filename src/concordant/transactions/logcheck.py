@@ -63,6 +63,7 @@ def _check(operation: LogOperation) -> None:
         case OpenOwner():
             _number("a lease in ms", operation.ttl_ms, 1, LEASE_MS_MAX)
             _text("a note", operation.note, EVIDENCE_BYTES_MAX)
+            _number("an epoch", operation.past, 0, _INT_MAX)
         case RenewOwner():
             _number("a lease in ms", operation.ttl_ms, 1, LEASE_MS_MAX)
         case Decide():

@@ -4,9 +4,10 @@ A log is a table of decisions, a table of sagas and messages, and a table of own
 is one coordinator process under a lease; each time it opens its row the epoch rises, and an
 epoch whose lease has run out is over for good, even if nobody noticed.
 
-* A decision is inserted if absent and never changes its outcome. That alone settles a race
-  between a coordinator and a recoverer, so an epoch that is over may still decide: whoever
-  inserted first was right.
+* A decision is inserted if absent and never changes its outcome. That settles a race between
+  a coordinator and a recoverer for as long as the decision is kept. For when it was forgotten:
+  an epoch that is over inserts no commit any more, so a coordinator that slept through an
+  abort and its purge does not commit what was rolled back. Whoever may abort for it, anybody.
 * A record changes only by compare-and-set on its version and its owner's living epoch, and
   never leaves a final state.
 * Whatever is heuristic or stuck waits for a person and is never deleted.
@@ -61,8 +62,8 @@ from concordant.transactions.operations import (
 # More than this in one answer is asked for in pages.
 LIMIT_MAX: Final = 256
 
-# An owner that is forgotten starts again at epoch 1, where a branch that it left prepared
-# would look alive: so it is kept until recovery has long been over.
+# A forgotten owner that does not know its past starts again at epoch 1, where a branch that
+# it left prepared would look alive: so it is kept until recovery has long been over.
 OWNER_KEPT_MS: Final = 7 * 24 * 3600 * 1000
 
 
@@ -145,6 +146,7 @@ def _alive(rows: LogRows, owner: str, epoch: int, moment: LogMoment) -> bool:
 def _open_owner(rows: LogRows, operation: OpenOwner, moment: LogMoment) -> LogResult:
     row = rows.owner(operation.owner)
     epoch = 1 if row is None else row.epoch + 1
+    epoch = max(epoch, operation.past + 1)
     if epoch > EPOCH_MAX:
         return Rejected(
             f"owner {operation.owner} has had all {EPOCH_MAX} epochs; make a new owner id"
@@ -175,6 +177,10 @@ def _decide(rows: LogRows, operation: Decide, moment: LogMoment) -> LogResult:
     standing = rows.decision(operation.gid)
     if standing is not None:
         return _decision(standing, moment)
+    if operation.outcome == "commit" and not _alive(rows, operation.owner, operation.epoch, moment):
+        # No abort either: if this is a question for the second time, the commit may have
+        # stood meanwhile, been obeyed, and been forgotten.
+        return OwnerGone()
     row = DecisionRow(
         operation.gid,
         operation.outcome,

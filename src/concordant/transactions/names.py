@@ -51,7 +51,8 @@ class BranchId:
 
     As text it is `LOG.OWNER-EPOCH.INDEX.GID`, at most 64 ASCII bytes, so that whoever finds
     the branch can tell whose it is: which log holds its decision, and which owner row says
-    whether its coordinator lives.
+    whether its coordinator lives. The index is the branch's place among those of its
+    transaction, in the order of their resources' ids.
     """
 
     log_id: str

@@ -26,11 +26,16 @@ class BranchRef:
 
 @dataclass(frozen=True, slots=True)
 class OpenOwner:
-    """Register a coordinator process, or take its row up again with the next epoch."""
+    """Register a coordinator process, or take its row up again with the next epoch.
+
+    `past` is the last epoch that the process had. The log may have forgotten it, and the
+    next one is higher all the same.
+    """
 
     owner: str
     ttl_ms: int
     note: str = ""
+    past: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,10 @@ class CloseOwner:
 class Decide:
     """Insert the decision unless the gid has one; the answer is the one that stands.
 
-    Durable when it returns. This is the only write of a two-phase commit that counts.
+    Durable when it returns. This is the only write of a two-phase commit that counts. A
+    commit is inserted only while the epoch of its owner runs. If it is over and no decision
+    stands, the answer is OwnerGone: no commit of this epoch will ever be inserted, though an
+    earlier one may have been, and been forgotten since.
     """
 
     gid: str
@@ -128,7 +136,10 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """List decisions and records, oldest first.
+    """List a page of decisions and records, in order of gid.
+
+    Both kinds together fill it: `limit` gids past `after`. The default gids sort by when they
+    were made; others as they are spelled.
 
     `unfinished` keeps only what somebody still has to act on: decisions with branches that
     have not obeyed, records that are not final, and whatever is heuristic or stuck.
@@ -186,7 +197,7 @@ class OwnerAlive:
 
 @dataclass(frozen=True, slots=True)
 class OwnerGone:
-    """The owner's epoch is over: it must not act as its owner any more."""
+    """The owner's epoch is over: it must not act as its owner any more, nor commit."""
 
 
 @dataclass(frozen=True, slots=True)

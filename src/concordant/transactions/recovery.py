@@ -6,8 +6,9 @@ after *abort* was inserted into the log, and then whatever decision stands is ob
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from concordant.transactions.names import BranchId
 from concordant.transactions.operations import Decision
@@ -41,6 +42,37 @@ def judge(
     if decision.outcome == "commit" and any(ref.branch == text for ref in decision.branches):
         return "commit"
     return "abort"
+
+
+def siblings(found: Mapping[str, int], known: Iterable[str], silent: int) -> Iterator[Place]:
+    """Yield where else a branch of one transaction may be, and under which number.
+
+    `found` is where branches of it are prepared, by resource, with their numbers; `known` the
+    resources that have answered, those among them, `silent` how many have not. Branches are
+    numbered in the order of their resources, which leaves few places; none at all in the
+    usual case, where all of them are found.
+    """
+    ranks = {resource: rank for rank, resource in enumerate(sorted(known))}
+    for resource, rank in ranks.items():
+        if resource in found:
+            continue
+        lowest, highest = 0, rank + silent
+        for other, number in found.items():
+            away = rank - ranks[other]
+            # Each that stands between the two may have a branch, or none.
+            if away > 0:
+                lowest, highest = max(lowest, number + 1), min(highest, number + away + silent)
+            else:
+                lowest, highest = max(lowest, number + away - silent), min(highest, number - 1)
+        for number in range(lowest, highest + 1):
+            yield Place(resource, number)
+
+
+class Place(NamedTuple):
+    """Where a branch may be: a resource, and the branch's number in its transaction."""
+
+    resource: str
+    number: int
 
 
 @dataclass(frozen=True, slots=True)

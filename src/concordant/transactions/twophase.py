@@ -12,14 +12,14 @@ What may follow what:
 state        event                            next state, commands
 ===========  ===============================  ==========================================
 active       BodyDone, one branch             one-phase: CommitOnePhase
-active       BodyDone, several or recorded    preparing: Prepare the first
+active       BodyDone, several or recorded    preparing: Ask and Prepare every branch
 active       BodyFailed                       aborting: Abandon every branch
-preparing    Voted prepared or read-only      preparing: Prepare the next; after the last
-                                              deciding: WriteDecision, or committed if
-                                              every branch was read-only
-preparing    Voted refused, VoteUnknown       aborting: Rollback what may be prepared,
-                                              Abandon the rest
-deciding     Decided commit                   committing: Commit every prepared branch
+preparing    Voted, VoteUnknown               after the last vote deciding: WriteDecision;
+                                              committed if every branch was read-only;
+                                              aborting if one refused or is unknown:
+                                              Rollback what may be prepared
+deciding     Decided commit                   committing: Tell and Commit every prepared
+                                              branch
 deciding     Decided abort                    aborting: Rollback every prepared branch
 deciding     DecisionUnknown                  unknown: nothing, recovery finds out
 committing   Resolved, Unreached              committed once each has answered; WriteFinish
@@ -50,10 +50,11 @@ State = Literal[
 FINAL: Final[frozenset[State]] = frozenset({"committed", "aborted", "heuristic", "unknown"})
 
 BranchState = Literal[
-    "begun",  # work is being done on it
+    "begun",  # work is being done on it, or its vote is awaited
     "prepared",  # voted, waits for the decision
     "maybe",  # the vote was lost: it may be prepared
-    "left",  # read-only, refused or abandoned: nothing of it remains
+    "refused",  # voted no: nothing of it remains
+    "left",  # read-only or abandoned: nothing of it remains
     "obeyed",  # did what was decided
     "unreached",  # was told, and nobody knows whether it heard
     "gone",  # did something else than decided
@@ -151,8 +152,15 @@ Event = (
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """Send a branch the question for its vote ahead; one that is lost is asked by Prepare."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
 class Prepare:
-    """Ask a branch for its vote."""
+    """Have the vote of a branch."""
 
     index: int
 
@@ -163,8 +171,15 @@ class WriteDecision:
 
 
 @dataclass(frozen=True, slots=True)
+class Tell:
+    """Send a prepared branch word to commit ahead; one that is lost is told by Commit."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
-    """Tell a prepared branch to commit."""
+    """Have a prepared branch commit."""
 
     index: int
 
@@ -197,7 +212,17 @@ class WriteFinish:
     heuristic: bool
 
 
-Command = Prepare | WriteDecision | Commit | Rollback | Abandon | CommitOnePhase | WriteFinish
+Command = (
+    Ask
+    | Prepare
+    | WriteDecision
+    | Tell
+    | Commit
+    | Rollback
+    | Abandon
+    | CommitOnePhase
+    | WriteFinish
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,17 +263,15 @@ def step(machine: TwoPhase, event: Event) -> Step:
     match machine.state, event:
         case "active", BodyDone(recorded):
             return _prepare_or_commit(machine, recorded)
-        case (("active" | "preparing"), BodyFailed()):
+        case "active", BodyFailed():
             return _abort(machine)
         case "preparing", Voted(index, vote):
-            if vote == "refused":
-                return _abort(machine.with_branch(index, "left"))
-            state: BranchState = "prepared" if vote == "prepared" else "left"
-            return _next_vote(machine.with_branch(index, state))
+            return _counted(machine.with_branch(index, "left" if vote == "read-only" else vote))
         case "preparing", VoteUnknown(index):
-            return _abort(machine.with_branch(index, "maybe"))
+            return _counted(machine.with_branch(index, "maybe"))
         case "deciding", Decided("commit"):
-            return _to(machine, "committing", *map(Commit, machine.having("prepared")))
+            prepared = machine.having("prepared")
+            return _to(machine, "committing", *map(Tell, prepared), *map(Commit, prepared))
         case "deciding", Decided("abort"):
             return _abort(machine)
         case "deciding", DecisionUnknown():
@@ -280,15 +303,16 @@ def _prepare_or_commit(machine: TwoPhase, recorded: bool) -> Step:
             return _to(machine, "committed")
         case 1 if not recorded:
             return _to(machine, "one-phase", CommitOnePhase(0))
-        case _:
-            return _to(machine, "preparing", Prepare(0))
+        case count:
+            return _to(machine, "preparing", *map(Ask, range(count)), *map(Prepare, range(count)))
 
 
-def _next_vote(machine: TwoPhase) -> Step:
-    waiting = machine.having("begun")
-    if waiting:
-        return machine, (Prepare(waiting[0]),)
-    if machine.having("prepared"):
+def _counted(machine: TwoPhase) -> Step:
+    if "begun" in machine.branches:
+        return machine, ()
+    if "refused" in machine.branches or "maybe" in machine.branches:
+        return _abort(machine)
+    if "prepared" in machine.branches:
         return _to(machine, "deciding", WriteDecision())
     return _to(machine, "committed")
 

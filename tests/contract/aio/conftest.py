@@ -8,13 +8,8 @@ from contextlib import AsyncExitStack
 import pytest
 
 from concordant.drivers import registry
-from concordant.drivers.base import (
-    AsyncBarrier,
-    AsyncLockStore,
-    AsyncParticipant,
-    AsyncTransactionLog,
-    LockStore,
-)
+from concordant.drivers.base import AsyncLockStore, AsyncParticipant, AsyncTransactionLog, LockStore
+from concordant.drivers.stepport import AsyncBarrier
 from tests.contract.aio.bank import Bank
 from tests.contract.aio.steps import Steps
 from tests.provision.backend import Backend

@@ -92,7 +92,7 @@ async def test_an_empty_log_lists_nothing(log: AsyncTransactionLog) -> None:
 
 @pytest.mark.parametrize("kind", ["decisions", "records", "both"])
 @pytest.mark.parametrize("unfinished", [True, False])
-async def test_a_listing_comes_in_pages_oldest_first(
+async def test_a_listing_comes_in_pages_in_order_of_gid(
     log: AsyncTransactionLog, kind: str, unfinished: bool
 ) -> None:
     owner = new_owner()
@@ -105,7 +105,7 @@ async def test_a_listing_comes_in_pages_oldest_first(
         else:
             await start(log, gid, owner, epoch)
         gids.append(gid)
-        # Older means created earlier; gids made in different milliseconds sort alike.
+        # Made in different milliseconds, they sort by their age as well.
         await async_sleep(0.002)
     found: list[str] = []
     while True:
@@ -217,7 +217,9 @@ async def test_a_malformed_item_is_rejected_and_its_neighbours_are_not(
 
 async def test_the_largest_batch_is_applied_whole(log: AsyncTransactionLog) -> None:
     gids = [new_gid() for _ in range(limits.BATCH_MAX)]
-    results = await log.apply([Decide(gid, "commit", "decider1", 1) for gid in gids])
+    owner = new_owner()
+    epoch = (await enrol(log, owner)).epoch
+    results = await log.apply([Decide(gid, "commit", owner, epoch) for gid in gids])
     decided = [result.gid for result in results if isinstance(result, Decision) and result.fresh]
     assert decided == gids
     found: list[str] = []

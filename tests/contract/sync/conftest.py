@@ -9,12 +9,8 @@ from contextlib import ExitStack
 import pytest
 
 from concordant.drivers import registry
-from concordant.drivers.base import (
-    Barrier,
-    LockStore,
-    Participant,
-    TransactionLog,
-)
+from concordant.drivers.base import LockStore, Participant, TransactionLog
+from concordant.drivers.stepport import Barrier
 from tests.contract.sync.bank import Bank
 from tests.contract.sync.steps import Steps
 from tests.provision.backend import Backend

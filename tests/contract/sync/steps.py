@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from concordant.drivers.base import Barrier, StepWork
+from concordant.drivers.stepport import Barrier, StepWork
 from concordant.transactions.barrier import Op, Ruling
 from tests.contract.banks import balances
 from tests.provision.backend import Backend

@@ -93,7 +93,7 @@ def test_an_empty_log_lists_nothing(log: TransactionLog) -> None:
 
 @pytest.mark.parametrize("kind", ["decisions", "records", "both"])
 @pytest.mark.parametrize("unfinished", [True, False])
-def test_a_listing_comes_in_pages_oldest_first(
+def test_a_listing_comes_in_pages_in_order_of_gid(
     log: TransactionLog, kind: str, unfinished: bool
 ) -> None:
     owner = new_owner()
@@ -106,7 +106,7 @@ def test_a_listing_comes_in_pages_oldest_first(
         else:
             start(log, gid, owner, epoch)
         gids.append(gid)
-        # Older means created earlier; gids made in different milliseconds sort alike.
+        # Made in different milliseconds, they sort by their age as well.
         sleep(0.002)
     found: list[str] = []
     while True:
@@ -218,7 +218,9 @@ def test_a_malformed_item_is_rejected_and_its_neighbours_are_not(
 
 def test_the_largest_batch_is_applied_whole(log: TransactionLog) -> None:
     gids = [new_gid() for _ in range(limits.BATCH_MAX)]
-    results = log.apply([Decide(gid, "commit", "decider1", 1) for gid in gids])
+    owner = new_owner()
+    epoch = (enrol(log, owner)).epoch
+    results = log.apply([Decide(gid, "commit", owner, epoch) for gid in gids])
     decided = [result.gid for result in results if isinstance(result, Decision) and result.fresh]
     assert decided == gids
     found: list[str] = []

@@ -20,10 +20,16 @@ from concordant.transactions.operations import (
     Decision,
     Finish,
     Finished,
+    Listing,
+    Load,
+    OpenOwner,
     Outcome,
     OwnerAlive,
     OwnerGone,
+    OwnerOpened,
     OwnerStates,
+    Purge,
+    Purged,
     RenewOwner,
 )
 from tests.contract.parties import refs
@@ -41,7 +47,15 @@ def decide(
     outcome: Outcome = "commit",
     branches: tuple[BranchRef, ...] = (),
 ) -> Decision:
+    if outcome == "commit" and tell(log, OwnerStates((("decider1", 1),))) == Alive():
+        enrol(log, "decider1")
     result = tell(log, Decide(gid, outcome, "decider1", 1, branches))
+    assert isinstance(result, Decision), result
+    return result
+
+
+def decide_as(log: TransactionLog, gid: str, owner: str, epoch: int) -> Decision:
+    result = tell(log, Decide(gid, "commit", owner, epoch, refs(1)))
     assert isinstance(result, Decision), result
     return result
 
@@ -181,11 +195,12 @@ def test_of_many_deciders_at_once_one_is_fresh_and_all_agree(
     another_log: Callable[[], TransactionLog],
 ) -> None:
     logs = [another_log() for _ in range(4)]
+    epochs = [(enrol(logs[0], f"decider{number}")).epoch for number in range(8)]
     for _ in range(5):
         gid = new_gid()
         asked: list[Decide] = [
-            Decide(gid, "commit" if number % 2 else "abort", f"decider{number}", number)
-            for number in range(8)
+            Decide(gid, "commit" if number % 2 else "abort", f"decider{number}", epoch)
+            for number, epoch in enumerate(epochs)
         ]
         results = at_once(
             [
@@ -198,6 +213,71 @@ def test_of_many_deciders_at_once_one_is_fresh_and_all_agree(
         assert len({(d.outcome, d.owner, d.epoch) for d in decisions}) == 1
         [winner] = [one for one, d in zip(asked, decisions, strict=True) if d.fresh]
         assert (winner.outcome, winner.owner) == (decisions[0].outcome, decisions[0].owner)
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "among others"])
+@pytest.mark.parametrize("how", ["closed", "opened again", "run out", "never opened"])
+def test_an_epoch_that_is_over_commits_no_more(log: TransactionLog, how: str, alone: bool) -> None:
+    owner, stands, refused, living = new_owner(), new_gid(), new_gid(), new_gid()
+    epoch = 1
+    if how != "never opened":
+        epoch = (enrol(log, owner, SHORT_MS if how == "run out" else TTL_MS)).epoch
+        before = tell(log, Decide(stands, "commit", owner, epoch, refs()))
+        assert isinstance(before, Decision)
+    if how == "closed":
+        tell(log, CloseOwner(owner, epoch))
+    elif how == "opened again":
+        enrol(log, owner)
+    elif how == "run out":
+        sleep(OVER_S)
+    late = Decide(refused, "commit", owner, epoch, refs())
+    if alone:
+        assert tell(log, late) == OwnerGone()
+    else:
+        other = new_owner()
+        lives = Decide(living, "commit", other, (enrol(log, other)).epoch)
+        answers = log.apply([lives, late, Finish(refused), Load(refused)])
+        assert isinstance(answers[0], Decision)
+        assert answers[1:] == [OwnerGone(), Finished(), Listing()]
+    assert find(log, refused) == (None, None)
+    if how != "never opened":
+        # What it has decided stands, and is what it is told when it asks again.
+        again = decide_as(log, stands, owner, epoch)
+        assert (again.outcome, again.branches, again.fresh) == ("commit", refs(), False)
+    # A recoverer decides for it, and then it is told that.
+    assert (decide(log, refused, "abort")).fresh
+    told = decide_as(log, refused, owner, epoch)
+    assert (told.outcome, told.fresh) == ("abort", False)
+
+
+def test_one_that_slept_through_an_abort_and_its_purge_commits_nothing(
+    log: TransactionLog,
+) -> None:
+    owner, gid = new_owner(), new_gid()
+    epoch = (enrol(log, owner, SHORT_MS)).epoch
+    sleep(OVER_S)
+    assert (decide(log, gid, "abort")).fresh
+    tell(log, Finish(gid))
+    assert tell(log, Purge(0)) == Purged(1)
+    assert find(log, gid) == (None, None)
+    sleeper = Decide(gid, "commit", owner, epoch, refs())
+    assert tell(log, sleeper) == OwnerGone()
+    # Back under its next epoch, it is still not the one that it was.
+    assert (enrol(log, owner)).epoch > epoch
+    assert tell(log, sleeper) == OwnerGone()
+    assert find(log, gid) == (None, None)
+
+
+def test_an_owner_that_the_log_has_forgotten_goes_on_counting(
+    log: TransactionLog,
+) -> None:
+    owner = new_owner()
+    opened = tell(log, OpenOwner(owner, TTL_MS, past=7))
+    assert isinstance(opened, OwnerOpened)
+    assert opened.epoch == 8
+    again = tell(log, OpenOwner(owner, TTL_MS, past=3))
+    assert isinstance(again, OwnerOpened)
+    assert again.epoch == 9
 
 
 def test_two_decisions_for_one_gid_in_a_batch_are_one(log: TransactionLog) -> None:

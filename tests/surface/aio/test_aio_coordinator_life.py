@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from concordant import AsyncCoordinator, TransactionAborted, UsageError
+from concordant import AsyncCoordinator, OutcomeUnknown, TransactionAborted, UsageError
 from concordant.drivers import registry
 from concordant.transactions.operations import (
     CloseOwner,
@@ -130,20 +130,28 @@ async def test_a_lost_lease_is_taken_up_again(log_url: str, places: Places) -> N
     assert places.balances() == places.moved()
 
 
-async def test_what_was_begun_under_a_lost_lease_may_still_commit(
-    log_url: str, places: Places
+async def test_what_was_begun_under_a_lost_lease_commits_no_more(
+    log_url: str, places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("concordant.aio.journal._PAUSES_S", (0.01, 0.01))
     async with coordinating(log_url, owner_ttl_s=0.3) as coordinator:
-        async with coordinator.transaction(*places.urls) as connections:
-            taken_up = await end_lease(log_url, coordinator)
 
-            async def is_taken_up() -> bool:
-                return bool(taken_up())
+        async def pay() -> None:
+            async with coordinator.transaction(*places.urls) as connections:
+                taken_up = await end_lease(log_url, coordinator)
 
-            await async_eventually(is_taken_up)
-            await transfer(connections)
-    # Nobody has decided otherwise meanwhile.
-    assert places.balances() == places.moved()
+                async def is_taken_up() -> bool:
+                    return bool(taken_up())
+
+                await async_eventually(is_taken_up)
+                await transfer(connections)
+
+        with pytest.raises((OutcomeUnknown, TransactionAborted)):
+            await pay()
+        # Others may have aborted it meanwhile, and forgotten that; so it has to be over.
+        await coordinator.recover()
+        assert await places.in_doubt() == []
+    assert places.balances() == [BEFORE, BEFORE]
 
 
 async def test_what_others_aborted_after_a_lost_lease_is_aborted(

@@ -7,11 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from concordant import AsyncCoordinator, HeuristicOutcome, OutcomeUnknown
+from concordant import AsyncCoordinator, HeuristicOutcome, OutcomeUnknown, TransactionAborted
 from concordant.aio.recovery import Recovered
 from concordant.drivers import registry
 from concordant.transactions.names import BranchId, new_gid, new_owner
-from concordant.transactions.operations import BranchRef, Create, Decide, LogOperation
+from concordant.transactions.operations import (
+    BranchRef,
+    CloseOwner,
+    Create,
+    Decide,
+    LogOperation,
+    OpenOwner,
+)
 from tests.provision.memory import MEMORY
 from tests.surface.aio.moving import coordinating
 from tests.surface.aio.paying import BEFORE, Gate, Places, async_severed, transfer
@@ -46,7 +53,13 @@ async def decide(log_url: str, branches: list[str], places: Places, gid: str = "
         participant = registry.async_participant(url)
         refs.append(BranchRef(branch, await participant.resource(), participant.place))
         await participant.aclose()
-    await tell(log_url, Decide(gid, "commit", parsed.owner, parsed.epoch, tuple(refs)))
+    dead = (parsed.owner, parsed.epoch)
+    await tell(
+        log_url,
+        OpenOwner(parsed.owner, 60_000),
+        Decide(gid, "commit", *dead, tuple(refs)),
+        CloseOwner(*dead),
+    )
 
 
 async def tell(log_url: str, *batch: LogOperation) -> None:
@@ -221,6 +234,29 @@ async def pay_once(coordinator: AsyncCoordinator, places: Places) -> None:
         await transfer(connections)
 
 
+async def test_one_that_slept_through_an_abort_and_its_purge_commits_nothing(
+    log_url: str, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("concordant.aio.journal._PAUSES_S", (0.01, 0.01))
+    gate = Gate("deciding", "WriteDecision")
+    async with (
+        coordinating(log_url, executor=gate) as sleeper,
+        coordinating(log_url, participants=places.urls) as other,
+    ):
+        paying = AsyncBackground(lambda: pay_once(sleeper, places))
+        await async_eventually(gate.was_reached)
+        await tell(log_url, CloseOwner(sleeper.ownership.owner, sleeper.ownership.epoch))
+        assert await other.recover() == 2
+        assert await other.outcome("g-1") == "abort"
+        assert await other.purge(0) == 1
+        gate.open = True
+        with pytest.raises((OutcomeUnknown, TransactionAborted), match="g-1"):
+            await paying.result()
+        assert await other.outcome("g-1") is None
+        assert await other.doubts() == []
+    assert places.balances() == [BEFORE, BEFORE]
+
+
 # --- what needs a person ------------------------------------------------------------------
 
 
@@ -250,6 +286,35 @@ async def test_a_branch_that_went_its_own_way_is_listed_for_ever(
         assert {doubt.verdict for doubt in doubts} == {"heuristic"}
         assert all(branch in doubt.evidence and doubt.gid == "g-1" for doubt in doubts)
         assert told == []
+
+
+@pytest.mark.parametrize("number", [0, 1])
+async def test_a_branch_committed_by_hand_before_anything_was_decided_is_found(
+    log_url: str, places: Places, number: int
+) -> None:
+    told: list[Recovered] = []
+    gate = Gate("deciding", "WriteDecision")
+    async with (
+        coordinating(log_url, executor=gate) as dead,
+        coordinating(log_url, participants=places.urls, on_recovered=told.append) as other,
+    ):
+        paying = AsyncBackground(lambda: pay_once(dead, places))
+        await async_eventually(gate.was_reached)
+        branch = (await places.in_doubt())[number]
+        await by_hand(places, branch, True)
+        await tell(log_url, CloseOwner(dead.ownership.owner, dead.ownership.epoch))
+        assert await other.recover() == 1
+        assert {each.outcome for each in told} == {"heuristic", "abort"}
+        # Nobody forgets it, and looking again finds nothing more.
+        assert await other.recover() == 0
+        assert await other.purge(0) == 0
+        [doubt] = await other.doubts()
+        assert (doubt.gid, doubt.verdict) == ("g-1", "heuristic")
+        assert f"{branch} has committed" in doubt.evidence
+        gate.open = True
+        with pytest.raises((HeuristicOutcome, TransactionAborted)):
+            await paying.result()
+    assert await places.in_doubt() == []
 
 
 async def pay_and_be_refused(coordinator: AsyncCoordinator, places: Places) -> None:

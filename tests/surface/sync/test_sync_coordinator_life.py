@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from concordant import Coordinator, TransactionAborted, UsageError
+from concordant import Coordinator, OutcomeUnknown, TransactionAborted, UsageError
 from concordant.drivers import registry
 from concordant.transactions.operations import (
     CloseOwner,
@@ -129,18 +129,28 @@ def test_a_lost_lease_is_taken_up_again(log_url: str, places: Places) -> None:
     assert places.balances() == places.moved()
 
 
-def test_what_was_begun_under_a_lost_lease_may_still_commit(log_url: str, places: Places) -> None:
+def test_what_was_begun_under_a_lost_lease_commits_no_more(
+    log_url: str, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("concordant.sync.journal._PAUSES_S", (0.01, 0.01))
     with coordinating(log_url, owner_ttl_s=0.3) as coordinator:
-        with coordinator.transaction(*places.urls) as connections:
-            taken_up = end_lease(log_url, coordinator)
 
-            def is_taken_up() -> bool:
-                return bool(taken_up())
+        def pay() -> None:
+            with coordinator.transaction(*places.urls) as connections:
+                taken_up = end_lease(log_url, coordinator)
 
-            eventually(is_taken_up)
-            transfer(connections)
-    # Nobody has decided otherwise meanwhile.
-    assert places.balances() == places.moved()
+                def is_taken_up() -> bool:
+                    return bool(taken_up())
+
+                eventually(is_taken_up)
+                transfer(connections)
+
+        with pytest.raises((OutcomeUnknown, TransactionAborted)):
+            pay()
+        # Others may have aborted it meanwhile, and forgotten that; so it has to be over.
+        coordinator.recover()
+        assert places.in_doubt() == []
+    assert places.balances() == [BEFORE, BEFORE]
 
 
 def test_what_others_aborted_after_a_lost_lease_is_aborted(log_url: str, places: Places) -> None:

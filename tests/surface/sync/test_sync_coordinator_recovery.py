@@ -8,11 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from concordant import Coordinator, HeuristicOutcome, OutcomeUnknown
+from concordant import Coordinator, HeuristicOutcome, OutcomeUnknown, TransactionAborted
 from concordant.drivers import registry
 from concordant.sync.recovery import Recovered
 from concordant.transactions.names import BranchId, new_gid, new_owner
-from concordant.transactions.operations import BranchRef, Create, Decide, LogOperation
+from concordant.transactions.operations import (
+    BranchRef,
+    CloseOwner,
+    Create,
+    Decide,
+    LogOperation,
+    OpenOwner,
+)
 from tests.provision.memory import MEMORY
 from tests.surface.sync.moving import coordinating
 from tests.surface.sync.paying import BEFORE, Gate, Places, severed, transfer
@@ -47,7 +54,13 @@ def decide(log_url: str, branches: list[str], places: Places, gid: str = "g-1") 
         participant = registry.participant(url)
         refs.append(BranchRef(branch, participant.resource(), participant.place))
         participant.close()
-    tell(log_url, Decide(gid, "commit", parsed.owner, parsed.epoch, tuple(refs)))
+    dead = (parsed.owner, parsed.epoch)
+    tell(
+        log_url,
+        OpenOwner(parsed.owner, 60_000),
+        Decide(gid, "commit", *dead, tuple(refs)),
+        CloseOwner(*dead),
+    )
 
 
 def tell(log_url: str, *batch: LogOperation) -> None:
@@ -218,6 +231,29 @@ def pay_once(coordinator: Coordinator, places: Places) -> None:
         transfer(connections)
 
 
+def test_one_that_slept_through_an_abort_and_its_purge_commits_nothing(
+    log_url: str, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("concordant.sync.journal._PAUSES_S", (0.01, 0.01))
+    gate = Gate("deciding", "WriteDecision")
+    with (
+        coordinating(log_url, executor=gate) as sleeper,
+        coordinating(log_url, participants=places.urls) as other,
+    ):
+        paying = Background(lambda: pay_once(sleeper, places))
+        eventually(gate.was_reached)
+        tell(log_url, CloseOwner(sleeper.ownership.owner, sleeper.ownership.epoch))
+        assert other.recover() == 2
+        assert other.outcome("g-1") == "abort"
+        assert other.purge(0) == 1
+        gate.open = True
+        with pytest.raises((OutcomeUnknown, TransactionAborted), match="g-1"):
+            paying.result()
+        assert other.outcome("g-1") is None
+        assert other.doubts() == []
+    assert places.balances() == [BEFORE, BEFORE]
+
+
 # --- what needs a person ------------------------------------------------------------------
 
 
@@ -247,6 +283,35 @@ def test_a_branch_that_went_its_own_way_is_listed_for_ever(
         assert {doubt.verdict for doubt in doubts} == {"heuristic"}
         assert all(branch in doubt.evidence and doubt.gid == "g-1" for doubt in doubts)
         assert told == []
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_branch_committed_by_hand_before_anything_was_decided_is_found(
+    log_url: str, places: Places, number: int
+) -> None:
+    told: list[Recovered] = []
+    gate = Gate("deciding", "WriteDecision")
+    with (
+        coordinating(log_url, executor=gate) as dead,
+        coordinating(log_url, participants=places.urls, on_recovered=told.append) as other,
+    ):
+        paying = Background(lambda: pay_once(dead, places))
+        eventually(gate.was_reached)
+        branch = (places.in_doubt())[number]
+        by_hand(places, branch, True)
+        tell(log_url, CloseOwner(dead.ownership.owner, dead.ownership.epoch))
+        assert other.recover() == 1
+        assert {each.outcome for each in told} == {"heuristic", "abort"}
+        # Nobody forgets it, and looking again finds nothing more.
+        assert other.recover() == 0
+        assert other.purge(0) == 0
+        [doubt] = other.doubts()
+        assert (doubt.gid, doubt.verdict) == ("g-1", "heuristic")
+        assert f"{branch} has committed" in doubt.evidence
+        gate.open = True
+        with pytest.raises((HeuristicOutcome, TransactionAborted)):
+            paying.result()
+    assert places.in_doubt() == []
 
 
 def pay_and_be_refused(coordinator: Coordinator, places: Places) -> None:

@@ -1,11 +1,9 @@
 """PostgreSQL: lease rows for locks, PREPARE TRANSACTION for transactions, guards for both."""
 
 from concordant.drivers.base import (
-    AsyncBarrier,
     AsyncLockStore,
     AsyncParticipant,
     AsyncTransactionLog,
-    Barrier,
     LockStore,
     Participant,
     TransactionLog,
@@ -19,6 +17,7 @@ from concordant.drivers.postgres.stores import PostgresLocks
 from concordant.drivers.postgres.sync.barrier import PostgresBarrier
 from concordant.drivers.postgres.sync.log import PostgresLog
 from concordant.drivers.postgres.sync.participant import PostgresParticipant
+from concordant.drivers.stepport import AsyncBarrier, Barrier
 
 
 def participant(url: str) -> Participant:

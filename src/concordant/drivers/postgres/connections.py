@@ -12,7 +12,7 @@ import psycopg
 from psycopg import generators
 from psycopg.abc import PQGen
 from psycopg.pq import ExecStatus
-from psycopg.pq.abc import PGresult
+from psycopg.pq.abc import PGconn, PGresult
 from psycopg.rows import tuple_row
 
 from concordant.errors import UsageError
@@ -39,14 +39,27 @@ def is_alive(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any])
 RESET: Final = "RESET ALL; SET SESSION AUTHORIZATION DEFAULT"
 
 
-def _checked(results: list[PGresult], encoding: str, needed: int | None) -> bool:
-    """Raise the first error among those results that count; tell whether all are well."""
-    for index, result in enumerate(results):
+_GOOD: Final = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.EMPTY_QUERY})
+
+
+def _gather(pgconn: PGconn, results: list[PGresult]) -> bool:
+    """Add what of the answer has come already, without the cost of waiting; True if all has."""
+    if pgconn.flush():
+        return False
+    pgconn.consume_input()
+    while not pgconn.is_busy():
+        result = pgconn.get_result()
+        if result is None:
+            return True
+        results.append(result)
+    return False
+
+
+def _check(results: list[PGresult], encoding: str, needed: int | None) -> None:
+    """Raise the first error among those results that count."""
+    for result in results[:needed]:
         if result.status == ExecStatus.FATAL_ERROR:
-            if needed is None or index < needed:
-                raise psycopg.errors.error_from_result(result, encoding)
-            return False
-    return True
+            raise psycopg.errors.error_from_result(result, encoding)
 
 
 def _refuse(what: str) -> NoReturn:
@@ -94,9 +107,25 @@ class BoundConnection(psycopg.Connection[tuple[Any, ...]]):
         closes the connection. Below psycopg's cursors, whose comforts cost as much as the
         statements themselves.
         """
+        self.send(statements)
+        return self._checked([], needed)
+
+    def send(self, statements: str) -> None:
+        """Send the first half of `simple`, waiting for nothing; `collect` is the other."""
         self.pgconn.send_query(statements.encode())
-        results: list[PGresult] = self.wait(generators.execute(self.pgconn))
-        if not _checked(results, self.info.encoding, needed):
+
+    def collect(self, needed: int | None = None) -> list[PGresult]:
+        """Return the results of what was sent a while ago; see `simple`."""
+        results: list[PGresult] = []
+        return self._checked(results, needed, _gather(self.pgconn, results))
+
+    def _checked(
+        self, results: list[PGresult], needed: int | None, complete: bool = False
+    ) -> list[PGresult]:
+        if not complete:
+            results += self.wait(generators.execute(self.pgconn))
+        if not all(result.status in _GOOD for result in results):
+            _check(results, self.info.encoding, needed)
             self.close()
         return results
 
@@ -143,9 +172,25 @@ class AsyncBoundConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
         closes the connection. Below psycopg's cursors, whose comforts cost as much as the
         statements themselves.
         """
+        self.send(statements)
+        return await self._checked([], needed)
+
+    def send(self, statements: str) -> None:
+        """Send the first half of `simple`, waiting for nothing; `collect` is the other."""
         self.pgconn.send_query(statements.encode())
-        results: list[PGresult] = await self.wait(generators.execute(self.pgconn))
-        if not _checked(results, self.info.encoding, needed):
+
+    async def collect(self, needed: int | None = None) -> list[PGresult]:
+        """Return the results of what was sent a while ago; see `simple`."""
+        results: list[PGresult] = []
+        return await self._checked(results, needed, _gather(self.pgconn, results))
+
+    async def _checked(
+        self, results: list[PGresult], needed: int | None, complete: bool = False
+    ) -> list[PGresult]:
+        if not complete:
+            results += await self.wait(generators.execute(self.pgconn))
+        if not all(result.status in _GOOD for result in results):
+            _check(results, self.info.encoding, needed)
             await self.close()
         return results
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -35,6 +35,16 @@ class PostgresOptions:
     def branch_reply_s(self) -> float:
         """How long a reply may take where the server itself may wait for locks first."""
         return self.lock_timeout_s + self.reply_timeout_s
+
+    def for_branches(self) -> PostgresOptions:
+        """Return the options of connections whose statements wait for locks that long.
+
+        From the start of the session, which RESET ALL comes back to: no branch has to set it.
+        """
+        given = str(conninfo_to_dict(self.conninfo).get("options", ""))
+        lock_ms = round(self.lock_timeout_s * 1000)
+        settings = f"{given} -c lock_timeout={lock_ms}".lstrip()
+        return replace(self, conninfo=make_conninfo(self.conninfo, options=settings))
 
     @classmethod
     def parse(cls, url: str) -> PostgresOptions:

@@ -30,6 +30,14 @@ DURABLE: Final[LiteralString] = (
 # CREATE TABLE IF NOT EXISTS fails when two sessions run it at once, so they take turns.
 SETUP_LOCK: Final = "SELECT pg_advisory_xact_lock(7165921843300187)"
 
+# Whoever decides holds the turn (shared), and a purge passes through it (exclusive): so a
+# decision that has looked at its owner's lease is in the table before any other is forgotten.
+# One in the middle keeps a purge waiting, and what wants to decide behind it; not for long.
+DECIDING: Final = "SELECT pg_advisory_xact_lock_shared(7165921843300188)"
+DECIDED: Final = (
+    "BEGIN; SET LOCAL lock_timeout = 1000; SELECT pg_advisory_xact_lock(7165921843300188); COMMIT"
+)
+
 LOG: Final = (
     """CREATE TABLE IF NOT EXISTS concordant_log_owner (
     owner text PRIMARY KEY,

@@ -74,6 +74,8 @@ class Snapshot:
         self._absent: set[str] = set()
         self._dirty: dict[tuple[str, str], OwnerRow | DecisionRow | RecordRow] = {}
         self._purge: tuple[int, int, int] | None = None
+        # What changed later than this is kept, whatever the purge asks for.
+        self.purge_until_us = 0
 
     # --- what to read ---------------------------------------------------------------------
 
@@ -102,19 +104,22 @@ class Snapshot:
             for each in self._part
             if isinstance(each, OpenOwner | RenewOwner | CloseOwner)
         }
+        commits = {
+            each.owner
+            for each in self._part
+            if isinstance(each, Decide) and each.outcome == "commit"
+        } - leased
         looked = {each.owner for each in self._part if isinstance(each, Advance)}
         for each in self._part:
             if isinstance(each, OwnerStates):
                 looked |= {owner for owner, _ in each.owners}
         select: LiteralString = f"SELECT {_OWNER_COLUMNS} FROM concordant_log_owner"
         locked: LiteralString = f"{select} WHERE owner = ANY(%s) ORDER BY owner FOR UPDATE"
+        # Who decides waits for a renewal under way, or would be told that its epoch is over.
+        shared: LiteralString = f"{select} WHERE owner = ANY(%s) ORDER BY owner FOR SHARE"
         seen: LiteralString = f"{select} WHERE owner = ANY(%s)"
-        statements: list[Statement] = []
-        if leased:
-            statements.append((locked, (sorted(leased),)))
-        if looked - leased:
-            statements.append((seen, (sorted(looked - leased),)))
-        return statements
+        wanted = ((locked, leased), (shared, commits), (seen, looked - leased - commits))
+        return [(statement, (sorted(owners),)) for statement, owners in wanted if owners]
 
     def _page(self, after: str, unfinished: bool, limit: int) -> list[Statement]:
         decisions: LiteralString = "AND state <> 'finished'" if unfinished else ""
@@ -209,7 +214,7 @@ class Snapshot:
 
     def purge(self, before_us: int, owners_us: int, now_us: int) -> int:
         """Note what to delete; the writing statements count it."""
-        self._purge = (before_us, owners_us, now_us)
+        self._purge = (min(before_us, self.purge_until_us), owners_us, now_us)
         return 0
 
     # --- what to write --------------------------------------------------------------------

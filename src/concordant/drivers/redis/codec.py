@@ -42,50 +42,70 @@ from concordant.locking.operations import (
 
 # Notes may hold lone surrogates, which strict UTF-8 has no form for.
 _ENCODING: Final = ("utf-8", "surrogatepass")
+_decoder: Final = json.JSONDecoder()
 
 
-@dataclass(frozen=True, slots=True)
+def _parsed(text: str) -> Any:
+    """Return what `json.loads` does of a text with nothing around it, at half the cost."""
+    return _decoder.raw_decode(text)[0]
+
+
+@dataclass(slots=True)
 class Request:
     """A batch ready to be sent: the names it is about, and its operations in JSON."""
 
     names: list[str]
     operations: bytes
-    refusals: list[Refused | None]
+    refusals: dict[int, Refused]
 
 
 def encode(batch: Sequence[Operation]) -> Request:
     """Return the batch as the script takes it; what is malformed is refused and left out."""
     indexes: dict[str, int] = {}
     rows: list[str] = []
-    refusals = [refusal(operation) for operation in batch]
-    for operation, refused in zip(batch, refusals, strict=True):
-        if refused is None:
-            key = indexes.setdefault(operation.name, len(indexes) + 1)
-            rows.append(_ROWS[type(operation)](operation, key))
+    refusals: dict[int, Refused] = {}
+    for place, operation in enumerate(batch):
+        if (refused := refusal(operation)) is not None:
+            refusals[place] = refused
+            continue
+        key = indexes.setdefault(operation.name, len(indexes) + 1)
+        rows.append(_ROWS[type(operation)](operation, key))
     return Request(list(indexes), f"[{','.join(rows)}]".encode(*_ENCODING), refusals)
 
 
 def decode(reply: bytes, batch: Sequence[Operation], request: Request) -> list[Result]:
     """Return the results that the script's reply and the refusals spell, in order."""
-    lines = iter(reply.decode(*_ENCODING).split("\n"))
+    lines = reply.decode(*_ENCODING).split("\n") if request.names else []
+    if not request.refusals:
+        return [_result(line, item) for line, item in zip(lines, batch, strict=True)]
+    answered = iter(lines)
     return [
-        _RESULTS[(line := next(lines))[0]](line[1:], operation) if refused is None else refused
-        for operation, refused in zip(batch, request.refusals, strict=True)
+        request.refusals.get(place) or _result(next(answered), item)
+        for place, item in enumerate(batch)
     ]
+
+
+def _result(line: str, operation: Operation) -> Result:
+    if line == "D":
+        return _RELEASED
+    if line[0] == "G":
+        return Granted(int(line[1:]))
+    return _RESULTS[line[0]](line[1:], operation)
 
 
 def decode_hint(message: bytes) -> Hint | None:
     """Return the hint of a published message; None if it is not ours."""
     try:
-        name, owner, fence = json.loads(message.decode(*_ENCODING))
+        name, owner, fence = _parsed(message.decode(*_ENCODING))
         return Hint(str(name), str(owner), int(fence))
     except (ValueError, TypeError):
         return None
 
 
 def _acquire(op: Acquire, key: int) -> str:
-    fields = f"{op.ttl_ms},{op.wait:d},{op.permits},{op.capacity}"
-    return f"[1,{key},{quoted(op.owner)},{fields},{quoted(op.note)}]"
+    note = quoted(op.note) if op.note else '""'
+    fields = f"{op.ttl_ms},{op.wait:d},{op.permits},{op.capacity},{note}"
+    return f"[1,{key},{quoted(op.owner)},{fields}]"
 
 
 def _extend(op: Confirm | Renew, key: int) -> str:
@@ -105,13 +125,11 @@ _ROWS: Final[dict[type, Callable[[Any, int], str]]] = {
 
 
 def _released(text: str, _: Operation) -> Released:
-    if not text:
-        return _RELEASED
-    return Released(tuple(Handed(owner, fence) for owner, fence in json.loads(text)))
+    return Released(tuple(Handed(owner, fence) for owner, fence in _parsed(text)))
 
 
 def _view(text: str, operation: Operation) -> View:
-    fence, capacity, holders, waiters = json.loads(text)
+    fence, capacity, holders, waiters = _parsed(text)
     return View(
         operation.name,
         fence,
@@ -126,14 +144,13 @@ _LOST: Final = Lost()
 _RELEASED: Final = Released()
 
 _RESULTS: Final[dict[str, Callable[[str, Operation], Result]]] = {
-    "G": lambda text, _: Granted(int(text)),
-    "Q": lambda text, _: Queued(*json.loads(text)),
+    "Q": lambda text, _: Queued(*_parsed(text)),
     "B": lambda text, _: Busy(int(text)),
-    "R": lambda text, _: Refused(json.loads(text)),
+    "R": lambda text, _: Refused(_parsed(text)),
     "H": lambda text, _: _HELD,
     "L": lambda text, _: _LOST,
     "D": _released,
-    "C": lambda text, _: Cancelled(json.loads(text)),
+    "C": lambda text, _: Cancelled(_parsed(text)),
     "V": _view,
     "K": lambda text, _: Broken(int(text)),
 }

@@ -107,7 +107,11 @@ _SET: Final = GuardedScript("return redis.call('SET', KEYS[1], ARGV[1])")
 def guard_set(client: redis.Redis, name: str, lease: Fenced, key: KeyT, value: EncodableT) -> None:
     """Set a key, unless a newer holder of the lock `name` has been here.
 
-    Raises StaleFence then, with nothing written; see GuardedScript for more than a SET.
+    Raises StaleFence then, with nothing written. For values that do not depend on what was
+    there: read only after the guard, never before. What was read before may be the state that
+    an earlier holder's last write, still on its way, is about to change, and setting what was
+    computed from it would undo that write. To read and write under one guard, do both in a
+    GuardedScript.
     """
     _SET.run(client, name, lease, [key], [value])
 

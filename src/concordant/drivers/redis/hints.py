@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import select
 import socket
+import ssl
 import threading
 import time
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from redis.exceptions import RedisError
 
@@ -15,12 +17,15 @@ from concordant.drivers.redis.codec import decode_hint
 from concordant.drivers.redis.errors import translate
 from concordant.drivers.redis.link import connection_for
 from concordant.drivers.redis.options import RedisOptions
+from concordant.drivers.redis.wire import messages_in
 from concordant.errors import BackendUnavailable
 from concordant.locking.operations import Hint
 
 # A channel that was silent for so long is asked whether it lives: a network that has forgotten
 # the connection tells nobody, and every later hint would be lost.
 _PING_S: Final = 10.0
+_CHUNK: Final = 65536
+_ONE: Final = b"*3\r\n$7\r\nmessage\r\n$"
 
 
 class ChannelStream:
@@ -33,6 +38,7 @@ class ChannelStream:
         self._closed = False
         self._heard_s = time.monotonic()
         self._pinged = False
+        self._unread = b""
         self._wake, self._waker = socket.socketpair()
         self._connection = connection_for(options)
         try:
@@ -41,6 +47,7 @@ class ChannelStream:
             self._connection.send_command("SUBSCRIBE", channel, check_health=False)
             # From this confirmation on, whatever is published arrives here.
             self._connection.read_response(disable_decoding=True)
+            self._early = self._take_over()
         except (RedisError, OSError) as error:
             self._end()
             raise translate(error, options.place, sent=False) from error
@@ -51,18 +58,20 @@ class ChannelStream:
     def get(self, timeout_s: float) -> list[Hint]:
         until_s = time.monotonic() + timeout_s
         with self._reading:
-            while True:
+            hints, self._early = self._early, []
+            while not hints:
+                self._check_open()
+                left_s = max(0.0, until_s - time.monotonic())
                 try:
-                    self._check_open()
-                    hints = self._arrived()
-                    left_s = until_s - time.monotonic()
-                    if hints or left_s <= 0:
-                        return hints
                     self._check_alive()
-                    self._wait(min(left_s, _PING_S))
+                    if self._wait(min(left_s, _PING_S)):
+                        hints = self._arrived()
                 except (RedisError, OSError) as error:
                     place = self._options.place
                     raise BackendUnavailable(f"{place}: the hint channel broke: {error}") from error
+                if not left_s:
+                    break
+            return hints
 
     def close(self) -> None:
         if self._closed:
@@ -76,12 +85,42 @@ class ChannelStream:
             # A forked child's copy: whoever reads is in the parent.
             self._end()
 
-    def _arrived(self) -> list[Hint]:
-        hints: list[Hint] = []
+    def _take_over(self) -> list[Hint]:
+        """Read the socket from now on, after what redis-py has read of it."""
+        early: list[Any] = []
         while self._connection.can_read(timeout=0):
-            kind, *rest = self._connection.read_response(disable_decoding=True)
-            self._heard_s, self._pinged = time.monotonic(), False
-            if kind == b"message" and (hint := decode_hint(rest[1])):
+            early.append(self._connection.read_response(disable_decoding=True))
+        self._socket = self._connection._sock
+        self._socket.settimeout(0)
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
+        self._poll.register(self._wake, select.POLLIN)
+        return self._hints(early)
+
+    def _arrived(self) -> list[Hint]:
+        try:
+            data = self._socket.recv(_CHUNK)
+            if not data:
+                raise ConnectionResetError("the server has closed it")
+            while isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+                data += self._socket.recv(_CHUNK)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return []  # what TLS says to itself, and is not all there
+        self._heard_s, self._pinged = time.monotonic(), False
+        parts = data.split(b"\r\n")
+        if len(parts) == 8 and data.startswith(_ONE) and not (self._unread or parts[7]):
+            # What it nearly always is: one message, in which no line ends.
+            hint = decode_hint(parts[6])
+            return [hint] if hint else []
+        messages, self._unread = messages_in(self._unread + data)
+        return self._hints(messages)
+
+    def _hints(self, messages: Sequence[Any]) -> list[Hint]:
+        hints: list[Hint] = []
+        for message in messages:
+            if isinstance(message, RedisError):
+                raise message
+            if message[0] == b"message" and (hint := decode_hint(message[2])):
                 hints.append(hint)
         return hints
 
@@ -93,11 +132,10 @@ class ChannelStream:
             self._connection.send_command("PING", check_health=False)
             self._pinged = True
 
-    def _wait(self, timeout_s: float) -> None:
-        poll = select.poll()
-        poll.register(self._connection._sock, select.POLLIN)
-        poll.register(self._wake, select.POLLIN)
-        poll.poll(timeout_s * 1000)
+    def _wait(self, timeout_s: float) -> bool:
+        """Wait until there is something to be read, and tell whether there is."""
+        ready = dict(self._poll.poll(timeout_s * 1000))
+        return self._socket.fileno() in ready
 
     def _check_open(self) -> None:
         if self._closed:

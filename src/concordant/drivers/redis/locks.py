@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from concordant.drivers.capabilities import Capabilities, Fencing
-from concordant.drivers.redis.codec import Request, decode, encode
+from concordant.drivers.redis.codec import decode, encode
 from concordant.drivers.redis.hints import ChannelStream
-from concordant.drivers.redis.link import Argument, AsyncLink, Link, evalsha
+from concordant.drivers.redis.link import AsyncLink, Link
 from concordant.drivers.redis.options import RedisOptions
 from concordant.drivers.redis.script import APPLY, Script
+from concordant.drivers.redis.wire import Caller, command
 from concordant.errors import UsageError
 from concordant.locking import limits
 from concordant.locking.batch import check_size
@@ -40,6 +41,7 @@ CAPABILITIES: Final = Capabilities(
 )
 
 _SCAN_COUNT: Final = 1000
+_PING: Final = command("PING")
 
 AnyLink = TypeVar("AnyLink", bound=Link | AsyncLink)
 
@@ -84,15 +86,10 @@ class _Idle(Generic[AnyLink]):
         return links if self._pid == os.getpid() else []
 
 
-def _command(script: Script, prefix: str, request: Request) -> list[Argument]:
-    keys = [f"{prefix}lock:{name}" for name in request.names]
-    return evalsha(script, keys, request.operations, prefix)
-
-
-def _scan(prefix: str, cursor: int) -> list[Argument]:
+def _scan(prefix: str, cursor: int) -> bytes:
     # What has a meaning in a pattern stands for itself in a prefix.
     literal = re.sub(r"([\\*?\[\]^])", r"\\\1", prefix)
-    return ["SCAN", cursor, "MATCH", f"{literal}lock:*", "COUNT", _SCAN_COUNT]
+    return command("SCAN", cursor, "MATCH", f"{literal}lock:*", "COUNT", _SCAN_COUNT)
 
 
 def _scanned(reply: Any, prefix: str, after: str) -> tuple[int, list[str]]:
@@ -123,7 +120,7 @@ class RedisLockStore:
 
     def __init__(self, options: RedisOptions, script: Script = APPLY) -> None:
         self._options = options
-        self._script = script
+        self._caller = Caller(script, options.prefix)
         self._idle: _Idle[Link] = _Idle(Link, options)
         self._streams: weakref.WeakSet[ChannelStream] = weakref.WeakSet()
 
@@ -135,11 +132,12 @@ class RedisLockStore:
         check_size(batch)
         request = encode(batch)
         if not request.names:
-            self._ask(["PING"])
+            self._ask(_PING)
             return decode(b"", batch, request)
+        call = self._caller.call(request.names, request.operations)
         link = self._idle.take()
         try:
-            reply = link.run(self._script, _command(self._script, self._options.prefix, request))
+            reply = link.run(self._caller, call)
         finally:
             self._give_back(link)
         return decode(reply, batch, request)
@@ -171,10 +169,10 @@ class RedisLockStore:
         for link in self._idle.close():
             link.close()
 
-    def _ask(self, command: Sequence[Argument]) -> Any:
+    def _ask(self, question: bytes) -> Any:
         link = self._idle.take()
         try:
-            return link.call(command)
+            return link.call(question)
         finally:
             self._give_back(link)
 
@@ -188,7 +186,7 @@ class AsyncRedisLockStore:
 
     def __init__(self, options: RedisOptions, script: Script = APPLY) -> None:
         self._options = options
-        self._script = script
+        self._caller = Caller(script, options.prefix)
         self._idle: _Idle[AsyncLink] = _Idle(AsyncLink, options)
 
     @property
@@ -199,12 +197,12 @@ class AsyncRedisLockStore:
         check_size(batch)
         request = encode(batch)
         if not request.names:
-            await self._ask(["PING"])
+            await self._ask(_PING)
             return decode(b"", batch, request)
+        call = self._caller.call(request.names, request.operations)
         link = self._idle.take()
         try:
-            command = _command(self._script, self._options.prefix, request)
-            reply = await link.run(self._script, command)
+            reply = await link.run(self._caller, call)
         finally:
             await self._give_back(link)
         return decode(reply, batch, request)
@@ -228,10 +226,10 @@ class AsyncRedisLockStore:
         for link in self._idle.close():
             await link.close()
 
-    async def _ask(self, command: Sequence[Argument]) -> Any:
+    async def _ask(self, question: bytes) -> Any:
         link = self._idle.take()
         try:
-            return await link.call(command)
+            return await link.call(question)
         finally:
             await self._give_back(link)
 

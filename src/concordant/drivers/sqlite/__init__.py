@@ -5,16 +5,15 @@ from __future__ import annotations
 import sys
 
 from concordant.drivers.base import (
-    AsyncBarrier,
     AsyncLockStore,
     AsyncParticipant,
     AsyncTransactionLog,
-    Barrier,
     LockStore,
     Participant,
     TransactionLog,
 )
 from concordant.drivers.sqlite.options import SqliteOptions
+from concordant.drivers.stepport import AsyncBarrier, Barrier
 from concordant.drivers.threaded import ThreadedLockStore, ThreadedTransactionLog
 from concordant.errors import GuaranteeUnavailable
 
@@ -55,6 +54,7 @@ def participant(url: str) -> Participant:
 
 def async_participant(url: str) -> AsyncParticipant:
     """Return the file as a participant, not yet opened, each branch on a thread of its own."""
+    _check_platform()
     from concordant.drivers.sqlite.aio import AsyncSqliteParticipant
 
     return AsyncSqliteParticipant(participant(url))
@@ -70,14 +70,19 @@ def barrier(url: str) -> Barrier:
 
 def async_barrier(url: str) -> AsyncBarrier:
     """Return the file with barriers, not yet opened, each step on a thread of its own."""
+    _check_platform()
     from concordant.drivers.sqlite.aio import AsyncSqliteBarrier
 
     return AsyncSqliteBarrier(barrier(url))
 
 
 def _check_platform() -> None:
-    if sys.platform == "win32":
+    try:
+        # Not by the platform's name: Windows is not the only one without.
+        from fcntl import flock  # noqa: F401
+        from socket import AF_UNIX  # noqa: F401
+    except ImportError as error:
         raise GuaranteeUnavailable(
-            "sqlite:// needs flock and Unix sockets, which Windows lacks; use a server such as"
-            " redis:// or postgresql://"
-        )
+            f"sqlite:// needs flock and Unix sockets, which this system ({sys.platform}) lacks;"
+            " use a server such as redis:// or postgresql://, or memory:// within one process"
+        ) from error

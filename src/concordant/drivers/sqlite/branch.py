@@ -17,9 +17,16 @@ from typing import Final
 from concordant.clock import Clock
 from concordant.drivers.base import Vote
 from concordant.drivers.sqlite import branches, capture, redo, reservations
+from concordant.drivers.sqlite.database import Database
 from concordant.drivers.sqlite.handle import BranchConnection
 from concordant.drivers.sqlite.session import Session
-from concordant.errors import OutcomeUnknown, TransactionAborted, UsageError
+from concordant.drivers.sqlite.wal import Wal
+from concordant.errors import (
+    BackendUnavailable,
+    OutcomeUnknown,
+    TransactionAborted,
+    UsageError,
+)
 
 _log = logging.getLogger("concordant.transactions")
 
@@ -41,6 +48,7 @@ class SqliteBranch:
         name: str,
         place: str,
         session: Session,
+        database: Database,
         handle: BranchConnection,
         clock: Clock,
         sweep: branches.Sweep,
@@ -49,12 +57,15 @@ class SqliteBranch:
         self._name = name
         self._place = place
         self._session = session
+        self._database = database
         self._handle = handle
         self._clock = clock
         self._sweep = sweep
         self._give_back = leave
         self._over = False
         self._left = False
+        self._voted: Vote | OutcomeUnknown | None = None
+        self._wal: Wal | None = None
         session.policy.refused = ""
         self._version = session.data_version()
         session.run(capture.ARM)
@@ -67,15 +78,34 @@ class SqliteBranch:
         """The connection for the branch's work."""
         return self._handle
 
-    def prepare(self) -> Vote:
+    def ask(self) -> None:
+        """Prepare and give the turn to write to others; `prepare` waits for the disk."""
         try:
             self._end()
-            vote = self._vote()
-        except (sqlite3.Error, redo.Unfit) as error:
-            # Nothing was committed: COMMIT's own failure is no such error, see _commit.
-            vote = Vote("refused", f"{self._place}: {error}")
+            self._voted = self._vote()
+        except (sqlite3.Error, redo.Unfit, BackendUnavailable) as error:
+            # Nothing was committed: COMMIT's own failure is no such error.
+            self._voted = Vote("refused", f"{self._place}: {error}")
+        except OutcomeUnknown as error:
+            self._voted = error
         finally:
             self._leave()
+
+    def tell(self) -> None:
+        """Send nothing: who resolves the branch commits it in this very process."""
+
+    def told(self) -> bool:
+        return False
+
+    def prepare(self) -> Vote:
+        if self._voted is None:
+            self.ask()
+        vote, self._voted = self._voted, None
+        if not isinstance(vote, Vote):
+            assert vote is not None
+            raise vote
+        if self._wal is not None:
+            self._wal.sync()
         return vote
 
     def commit_one_phase(self) -> None:
@@ -136,22 +166,13 @@ class SqliteBranch:
         with session.trust() as raw:
             changes = redo.collect(raw, touched.keys, session.catalog.tables)
         text = redo.encode(changes)
-        if not self._undo():
-            return Vote("refused", f"{self._place}: {_OVERTAKEN}")
-        self._store(touched, changes, text)
-        self._commit()
-        return Vote("prepared")
-
-    def _undo(self) -> bool:
-        """Undo the work and go on in a new transaction; False if somebody came in between.
-
-        Not ROLLBACK TO a savepoint, which would leave every page that the work changed to be
-        written once more as it was. Who takes turns cannot come in between; other programs
-        can, and then the work may stand on what is no longer so.
-        """
-        self._session.run("ROLLBACK")
-        self._session.run("BEGIN IMMEDIATE")
-        return self._session.data_version() == self._version
+        # Not ROLLBACK TO a savepoint, which would leave every page that the work changed to be
+        # written once more as it was.
+        session.run("ROLLBACK")
+        stored, self._wal = self._database.write_in_turn(
+            lambda connection: self._store(connection, touched, changes, text)
+        )
+        return Vote("prepared") if stored else Vote("refused", f"{self._place}: {_OVERTAKEN}")
 
     def _touched(self) -> capture.Touched:
         session = self._session
@@ -167,18 +188,32 @@ class SqliteBranch:
         notes = session.run(capture.READ).fetchall()
         return capture.read(notes, session.catalog, counted - ticks)
 
-    def _store(self, touched: capture.Touched, changes: list[redo.Change], text: str) -> None:
-        session, name = self._session, self._name
+    def _store(
+        self,
+        connection: sqlite3.Connection,
+        touched: capture.Touched,
+        changes: list[redo.Change],
+        text: str,
+    ) -> bool:
+        """Store what the branch will write; False if somebody came in between.
+
+        Who takes turns cannot come after the work and before this; other programs can, and
+        then the work may stand on what is no longer so.
+        """
+        if self._session.data_version() != self._version:
+            return False
+        name, catalog = self._name, self._session.catalog
         for table_name, keys in touched.keys.items():
-            table = session.catalog.tables[table_name]
-            for statement in reservations.missing_triggers(table, session.catalog):
-                session.run(statement)
-            session.run_many(reservations.reserve_sql(table), [(*key, name) for key in keys])
-        with session.trust() as raw:
-            redo.keep_ids(raw, changes)
+            table = catalog.tables[table_name]
+            for statement in reservations.missing_triggers(table, catalog):
+                connection.execute(statement)
+            connection.executemany(reservations.reserve_sql(table), [(*key, name) for key in keys])
+        redo.keep_ids(connection, changes)
         rows = ", ".join([f"{table} {len(keys)}" for table, keys in touched.keys.items()])
         detail = f"process {os.getpid()} on {_HOST}; rows: {rows}"
-        session.run(branches.INSERT, (name, "prepared", self._clock.wall_us(), detail, text))
+        now_us = self._clock.wall_us()
+        connection.execute(branches.INSERT, (name, "prepared", now_us, detail, text))
+        return True
 
     def _commit(self) -> None:
         try:

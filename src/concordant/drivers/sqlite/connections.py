@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Literal
+from typing import Final, Literal
 
 from concordant.errors import BackendUnavailable, ConcordantError, UsageError
 
+# LATE: not synced by COMMIT, but by a Wal when the file's write lock is free again.
+Synchronous = Literal["NORMAL", "FULL", "LATE"]
 
-def connect(path: str, synchronous: Literal["NORMAL", "FULL"], busy_s: float) -> sqlite3.Connection:
+_LEVELS: Final = {"NORMAL": "NORMAL", "FULL": "FULL", "LATE": "NORMAL"}
+
+
+def connect(path: str, synchronous: Synchronous, busy_s: float) -> sqlite3.Connection:
     """Open the file with no implicit transactions; any thread may use the connection.
 
     `busy_s` bounds SQLite's own wait for writers that take no turn, such as its shell.
@@ -18,8 +23,8 @@ def connect(path: str, synchronous: Literal["NORMAL", "FULL"], busy_s: float) ->
         path, timeout=busy_s, isolation_level=None, check_same_thread=False
     )
     try:
-        connection.execute(f"PRAGMA synchronous = {synchronous}")
-        if synchronous == "FULL":
+        connection.execute(f"PRAGMA synchronous = {_LEVELS[synchronous]}")
+        if synchronous != "NORMAL":
             # On macOS fsync alone leaves data in the drive's cache; elsewhere a no-op.
             connection.execute("PRAGMA fullfsync = ON")
     except BaseException:

@@ -16,15 +16,20 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fcntl import LOCK_UN, flock
-from typing import Literal, TypeVar
+from typing import TypeVar
 
-from concordant.drivers.sqlite.connections import connect, leak, open_error, statement_error
+from concordant.drivers.sqlite.connections import (
+    Synchronous,
+    connect,
+    leak,
+    open_error,
+    statement_error,
+)
+from concordant.drivers.sqlite.wal import Wal
 from concordant.drivers.sqlite.writers import Turn, WriterQueue
 from concordant.errors import BackendUnavailable, OutcomeUnknown, UsageError
 
 T = TypeVar("T")
-
-Synchronous = Literal["NORMAL", "FULL"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,9 @@ def set_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
 class Database:
     """One connection to one file, safe to share among threads, not across fork.
 
+    With `synchronous` LATE others write on while a commit is synced, and see it before it is
+    durable; whatever `write` and `read` return is, since both sync before.
+
     Constructing it does no I/O. Errors: BackendUnavailable when nothing was applied for
     certain, OutcomeUnknown when COMMIT itself failed, UsageError when the file cannot be
     ours at all.
@@ -80,6 +88,7 @@ class Database:
         self._mutex = threading.Lock()
         self._queue: WriterQueue | None = None
         self._connection: sqlite3.Connection | None = None
+        self._wal: Wal | None = None
         self._inode = (0, 0)
         self._closed = False
         _live.add(self)
@@ -99,19 +108,29 @@ class Database:
             queue, turn = self._next_turn()
             try:
                 self._wait_turn(queue, turn, give_up)
-                with self._mutex:
-                    connection = self._opened() or self._create()
-                    self._check_same_file()
-                    return self._transact(connection, work)
-            except sqlite3.Error as error:
-                # Only ROLLBACK's own: the connection is of no more use, the next call opens anew.
-                self._drop()
-                raise OutcomeUnknown(
-                    f"{self.path}: {error}; ask again with the same ids"
-                ) from error
+                result, wal = self.write_in_turn(work)
             finally:
                 turn.over = True
                 flock(turn.fd, LOCK_UN)
+        if wal is not None:
+            # Even if nothing was written: what was seen may be what others have not synced.
+            wal.sync()
+        return result
+
+    def write_in_turn(self, work: Callable[[sqlite3.Connection], T]) -> tuple[T, Wal | None]:
+        """Run the work as `write` does, for who has the turn from elsewhere.
+
+        If a log is returned with the result, whoever gave the turn back has to sync it.
+        """
+        try:
+            with self._mutex:
+                connection = self._opened() or self._create()
+                self._check_same_file()
+                return self._transact(connection, work), self._wal
+        except sqlite3.Error as error:
+            # Only ROLLBACK's own: the connection is of no more use, the next call opens anew.
+            self._drop()
+            raise OutcomeUnknown(f"{self.path}: {error}; ask again with the same ids") from error
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run the work on one snapshot of the file; it must not write."""
@@ -128,12 +147,15 @@ class Database:
             self._check_same_file()
             try:
                 connection.execute("BEGIN")
-                return work(connection)
+                result, wal = work(connection), self._wal
             except sqlite3.Error as error:
                 raise statement_error(self.path, error) from error
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+        if wal is not None:
+            wal.sync()
+        return result
 
     def close(self) -> None:
         """Close the connection after whatever is under way; harmless when repeated."""
@@ -152,7 +174,7 @@ class Database:
             self._queue.forget()
         if self._connection is not None:
             leak(self._connection)
-            self._connection = None
+            self._connection = self._wal = None
 
     # --- taking turns ---------------------------------------------------------------------
 
@@ -241,10 +263,11 @@ class Database:
             if not self._has_schema(connection):
                 connection.close()
                 return None
+            wal = self._late_wal(connection)
         except BaseException:
             connection.close()
             raise
-        return self._adopt(connection)
+        return self._adopt(connection, wal)
 
     def _create(self) -> sqlite3.Connection:
         """Create the tables; only in one's turn, so one process does it."""
@@ -256,13 +279,14 @@ class Database:
                     f"{self.path}: this file system has no WAL mode (got {mode}); use a local disk"
                 )
             self._transact(connection, self._create_tables)
+            wal = self._late_wal(connection)
         except sqlite3.Error as error:
             connection.close()
             raise open_error(self.path, error) from error
         except BaseException:
             connection.close()
             raise
-        return self._adopt(connection)
+        return self._adopt(connection, wal)
 
     def _create_tables(self, connection: sqlite3.Connection) -> None:
         schema = self._schema
@@ -282,13 +306,29 @@ class Database:
         except sqlite3.Error as error:
             raise open_error(self.path, error) from error
 
-    def _adopt(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+    def _adopt(self, connection: sqlite3.Connection, wal: Wal | None) -> sqlite3.Connection:
         self._inode = self._file()
+        self._wal = wal
         self._connection = connection
         return connection
 
+    def _late_wal(self, connection: sqlite3.Connection) -> Wal | None:
+        """Return the log to sync after commits, None if they do that themselves."""
+        if self._synchronous != "LATE":
+            return None
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        if mode != "wal":
+            # Somebody has changed it; nobody can while we have the file open.
+            connection.execute("PRAGMA synchronous = FULL")
+            return None
+        try:
+            return Wal(self.path, self._wait_s)
+        except OSError as error:
+            raise BackendUnavailable(f"{self.path}-wal: {error.strerror}") from error
+
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
+        self._wal = None
         if connection is not None:
             connection.close()
 

@@ -49,7 +49,7 @@ class SqliteTransactionLog:
     ) -> None:
         self._clock = clock
         self._boot = boot
-        self._database = Database(options.path, _SCHEMA, "FULL", options.wait_s)
+        self._database = Database(options.path, _SCHEMA, "LATE", options.wait_s)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -76,12 +76,12 @@ class SqliteTransactionLog:
         self, batch: Sequence[LogOperation], connection: sqlite3.Connection
     ) -> list[LogResult]:
         """Do a batch of decisions in two statements: each one lets other threads in between."""
-        wall_us = self._clock.wall_us()
+        moment = LogMoment(self._clock.local_ns() // 1000, self._clock.wall_us())
         decides = [each for each in batch if isinstance(each, Decide)]
+        ends = [each.gid for each in batch if isinstance(each, Finish)]
         rows = SqliteRows(connection, self._boot())
-        fresh = rows.insert_decisions(decides, wall_us)
-        rows.finish_decisions([each.gid for each in batch if isinstance(each, Finish)], wall_us)
-        moment = LogMoment(self._clock.local_ns() // 1000, wall_us)
+        fresh = rows.insert_decisions(decides, moment)
+        rows.finish_decisions(ends, moment.wall_us)
         return [
             decided_fresh(each)
             if isinstance(each, Decide) and each.gid in fresh

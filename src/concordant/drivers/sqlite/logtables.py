@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from concordant.drivers.sqlite.database import get_meta
 from concordant.errors import BackendUnavailable
-from concordant.transactions.logrows import DecisionRow, OwnerRow, RecordRow
+from concordant.transactions.logrows import DecisionRow, LogMoment, OwnerRow, RecordRow
 from concordant.transactions.operations import BranchRef, Decide, as_json
 
 # Columns stand in the order of the row classes; `boot` says from which boot a time counts.
@@ -63,18 +63,24 @@ _PURGE_OWNERS: Final = """
 """
 
 
-# `true` keeps the parser from taking ON for the beginning of a join.
+# A commit is inserted only while the epoch of its owner runs. The one, the many: most batches
+# are one decision, which is cheaper without JSON.
 _INSERT: Final = """
     INSERT INTO decisions
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
-           'deciding', '', ?, ?
-    FROM json_each(?) WHERE true
+    SELECT {0}, {1}, {2}, {3}, {4}, 'deciding', '', ?1, ?1
+    {5} WHERE {1} = 'abort' OR EXISTS (
+        SELECT 1 FROM owners WHERE owner = {2} AND epoch = {3} AND boot = ?2 AND expires_us > ?3
+    )
     ON CONFLICT (gid) DO NOTHING RETURNING gid
 """
+_INSERT_ONE: Final = _INSERT.format("?4", "?5", "?6", "?7", "?8", "")
+_INSERT_MANY: Final = _INSERT.format(*[f"value ->> {i}" for i in range(5)], "FROM json_each(?4)")
 _FINISH: Final = """
     UPDATE decisions SET state = 'finished', changed_at_us = ?
-    WHERE gid IN (SELECT value FROM json_each(?)) AND state = 'deciding'
+    WHERE gid {} AND state = 'deciding'
 """
+_FINISH_ONE: Final = _FINISH.format("= ?")
+_FINISH_MANY: Final = _FINISH.format("IN (SELECT value FROM json_each(?))")
 
 
 def _refs_text(refs: Sequence[BranchRef]) -> str:
@@ -129,22 +135,31 @@ class SqliteRows:
             ),
         )
 
-    def insert_decisions(self, decides: Sequence[Decide], wall_us: int) -> set[str]:
-        """Insert each decision unless its gid has one; return the gids that had none."""
-        if not decides:
-            return set()
-        text = json.dumps(
-            [
-                [each.gid, each.outcome, each.owner, each.epoch, _refs_text(each.branches)]
-                for each in decides
-            ]
-        )
-        return {row[0] for row in self._connection.execute(_INSERT, (wall_us, wall_us, text))}
+    def insert_decisions(self, decides: Sequence[Decide], moment: LogMoment) -> set[str]:
+        """Insert each decision that may be, unless its gid has one; return the gids."""
+        values = [
+            [each.gid, each.outcome, each.owner, each.epoch, _refs_text(each.branches)]
+            for each in decides
+        ]
+        given = (moment.wall_us, self._boot, moment.now_us)
+        match values:
+            case []:
+                return set()
+            case [one]:
+                inserted = self._connection.execute(_INSERT_ONE, (*given, *one))
+            case _:
+                inserted = self._connection.execute(_INSERT_MANY, (*given, json.dumps(values)))
+        return {row[0] for row in inserted}
 
     def finish_decisions(self, gids: Sequence[str], wall_us: int) -> None:
         """Mark decisions as obeyed, but for those that are heuristic."""
-        if gids:
-            self._connection.execute(_FINISH, (wall_us, json.dumps(gids)))
+        match gids:
+            case []:
+                return
+            case [gid]:
+                self._connection.execute(_FINISH_ONE, (wall_us, gid))
+            case _:
+                self._connection.execute(_FINISH_MANY, (wall_us, json.dumps(gids)))
 
     def record(self, gid: str) -> RecordRow | None:
         row = self._one("SELECT * FROM records WHERE gid = ?", gid)

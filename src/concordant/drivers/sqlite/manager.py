@@ -4,7 +4,9 @@ A branch's work is done for real and looked at: the rows it touched are stored a
 be, the work is undone, and the rows are reserved, all in one durable commit; that is the
 prepare. Phase two writes the rows and forgets the reservations in another. Both hold for
 every program that opens the file, see reservations.py; what cannot be done so is refused at
-the vote, see tables.py. The file is in WAL mode with synchronous=FULL.
+the vote, see tables.py. The file is in WAL mode. Votes and commits are synced before they are
+told, but not before others may write on, see wal.py; only a commit in one phase is
+(synchronous=FULL), since nothing would bring it back.
 
 Nobody should change the schema of a table that has rows in doubt: its branch then waits
 until the table takes the rows again.
@@ -73,7 +75,7 @@ class SqliteParticipant:
         self._path = options.path
         self._wait_s = options.wait_s
         self._clock = clock
-        self._database = Database(options.path, branches.SCHEMA, "FULL", options.wait_s)
+        self._database = Database(options.path, branches.SCHEMA, "LATE", options.wait_s)
         self._turns = Turns(options.path, options.wait_s)
         self._mutex = threading.Lock()
         self._idle: list[Session] = []
@@ -191,6 +193,7 @@ class SqliteParticipant:
             str(name),
             self._place,
             session,
+            self._database,
             handle,
             self._clock,
             self._sweep,

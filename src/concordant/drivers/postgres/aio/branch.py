@@ -47,19 +47,35 @@ class AsyncPostgresBranch:
         self._connection = connection
         self._branch = branch
         self._over = False
+        # Whether the question for the vote was sent and is not answered yet.
+        self._asked = False
+        self._prepared = False
+        # Where word to commit was sent and is not answered yet.
+        self._telling: AsyncBranchConnection | None = None
 
     @property
     def connection(self) -> AsyncBranchConnection:
         return self._connection
 
+    async def ask(self) -> None:
+        self._check_here()
+        # What is unfit is said by `prepare`.
+        if not self._asked and not self._unfit():
+            self._asked = True
+            self._connection.lent = False
+            self._connection.send(self._ending(f"PREPARE TRANSACTION '{self._branch}'"))
+
     async def prepare(self) -> Vote:
         self._check_here()
-        reason = self._unfit()
+        reason = "" if self._asked else self._unfit()
         if reason:
             await self.abandon()
             return Vote("refused", reason)
         try:
-            wrote = await self._end_with(f"PREPARE TRANSACTION '{self._branch}'")
+            if not self._asked:
+                await self.ask()
+            self._asked = False
+            wrote = await self._ended(f"PREPARE TRANSACTION '{self._branch}'")
             if not wrote:
                 # Nothing was changed: leave before the decision.
                 await self._connection.simple(f"COMMIT PREPARED '{self._branch}'")
@@ -72,7 +88,32 @@ class AsyncPostgresBranch:
             await self._drop()
             raise
         await self._give_back()
+        self._prepared = wrote
         return Vote("prepared" if wrote else "read-only")
+
+    async def tell(self) -> None:
+        if not self._prepared or self._pool.forked or self._telling is not None:
+            return
+        connection = await self._pool.spare()
+        if connection is not None:
+            self._telling = connection
+            connection.send(f"COMMIT PREPARED '{self._branch}'")
+
+    async def told(self) -> bool:
+        connection, self._telling = self._telling, None
+        if connection is None or self._pool.forked:
+            return False
+        try:
+            await connection.collect()
+        except psycopg.Error:
+            # Whatever it is: asking by name finds out.
+            await self._pool.drop(connection)
+            return False
+        except BaseException:
+            await self._pool.drop(connection)
+            raise
+        await self._pool.give(connection)
+        return True
 
     async def commit_one_phase(self) -> None:
         self._check_here()
@@ -81,7 +122,8 @@ class AsyncPostgresBranch:
             await self.abandon()
             raise TransactionAborted(f"{self._pool.options.place}: {reason}")
         try:
-            await self._end_with(DURABLE, "COMMIT")
+            self._connection.send(self._ending(DURABLE, "COMMIT"))
+            await self._ended(DURABLE, "COMMIT")
         except psycopg.Error as error:
             if is_lost(error):
                 await self._drop()
@@ -96,7 +138,16 @@ class AsyncPostgresBranch:
         await self._give_back()
 
     async def abandon(self) -> None:
-        if self._over or self._pool.forked:
+        if self._pool.forked:
+            return
+        telling, self._telling = self._telling, None
+        if telling is not None:
+            await self._pool.drop(telling)
+        if self._over:
+            return
+        if self._asked:
+            # The answer is nobody's any more; the server does what it was told all the same.
+            await self._drop()
             return
         if self._connection.info.transaction_status == TransactionStatus.IDLE:
             # What the work has set for the session before it ended the transaction stays set.
@@ -116,6 +167,8 @@ class AsyncPostgresBranch:
     def _check_here(self) -> None:
         if self._pool.forked:
             raise UsageError(f"{self._branch} was begun before a fork; its parent ends it")
+        if self._over:
+            raise UsageError(f"{self._branch} is over already")
 
     def _unfit(self) -> str:
         status = self._connection.info.transaction_status
@@ -125,15 +178,17 @@ class AsyncPostgresBranch:
             return _ENDED
         return ""
 
-    async def _end_with(self, *endings: str) -> bool:
-        """Write the evidence and end the transaction in one round trip; tell if it wrote.
+    def _ending(self, *endings: str) -> str:
+        """Return the message that writes the evidence and ends the transaction."""
+        return "; ".join((f"EXECUTE concordant_evidence('{self._branch}')", *endings, RESET))
+
+    async def _ended(self, *endings: str) -> bool:
+        """Wait for the answer to such a message; tell whether the branch wrote anything.
 
         Only the tag says how it ended: PREPARE TRANSACTION and COMMIT in a failed transaction
         answer ROLLBACK, and no error.
         """
-        statements = (f"EXECUTE concordant_evidence('{self._branch}')", *endings)
-        message = "; ".join((*statements, RESET))
-        results = await self._connection.simple(message, len(statements))
+        results = await self._connection.collect(1 + len(endings))
         tag = (results[len(endings)].command_status or b"").decode()
         if not endings[-1].startswith(tag):
             raise psycopg.errors.InFailedSqlTransaction(

@@ -13,7 +13,7 @@ from concordant.drivers.postgres.connections import AsyncBoundConnection
 from concordant.drivers.postgres.errors import translate
 from concordant.drivers.postgres.options import PostgresOptions
 from concordant.drivers.postgres.promises import CAPABILITIES
-from concordant.drivers.postgres.schema import DURABLE, LOG, META
+from concordant.drivers.postgres.schema import DECIDED, DECIDING, DURABLE, LOG, META
 from concordant.drivers.postgres.snapshot import Snapshot, refs_text, segments
 from concordant.errors import BackendUnavailable, OutcomeUnknown
 from concordant.transactions.logcheck import check_size, malformed
@@ -22,13 +22,12 @@ from concordant.transactions.logrows import LogMoment
 from concordant.transactions.names import new_log_id
 from concordant.transactions.operations import (
     Decide,
-    Decision,
     Finish,
     Finished,
-    Listing,
     Load,
     LogOperation,
     LogResult,
+    Purge,
     Purged,
 )
 
@@ -42,12 +41,14 @@ _BEGIN: Final[tuple[LiteralString, ...]] = (
 )
 _TRIES: Final = 8
 
-# Decisions and their ends, all in one statement and so in one round trip and one sync.
-_HOT: Final[LiteralString] = """
+# Decisions and their ends, all in one statement and so in one round trip and one sync. The
+# clock is read in one's turn: an owner whose lease runs by it was seen dead by nobody before.
+_HOT: Final[LiteralString] = f"""
 WITH clock AS (
     SELECT (extract(epoch FROM clock_timestamp()) * 1e6)::bigint AS us,
         CASE WHEN current_setting('synchronous_commit') = 'off'
             THEN set_config('synchronous_commit', 'local', true) END
+    FROM ({DECIDING} OFFSET 0) AS turn
 ),
 asked AS (
     SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[])
@@ -55,7 +56,12 @@ asked AS (
 ), decided AS (
     INSERT INTO concordant_log_decision
     SELECT gid, outcome, owner, epoch, branches, 'deciding', '', us, us
-    FROM asked, clock ORDER BY gid
+    FROM asked, clock
+    WHERE outcome = 'abort' OR EXISTS (
+        SELECT FROM concordant_log_owner AS o
+        WHERE o.owner = asked.owner AND o.epoch = asked.epoch AND o.expires_us > us
+    )
+    ORDER BY gid
     ON CONFLICT (gid) DO NOTHING RETURNING gid
 ), finished AS (
     UPDATE concordant_log_decision SET state = 'finished', changed_at_us = us
@@ -125,30 +131,25 @@ class AsyncPostgresLog:
         ]
         finished = sorted(each.gid for each in batch if isinstance(each, Finish))
         fresh = {row[0] for row in await self._pool.run(_HOT, (*columns, finished))}
-        late = sorted({each.gid for each in decides} - fresh)
-        standing = await self._standing(late) if late else {}
-        results: list[LogResult] = []
-        for each in batch:
-            if isinstance(each, Decide):
-                new = each.gid in fresh
-                results.append(decided_fresh(each) if new else standing[each.gid])
-            else:
-                results.append(Finished())
-        return results
+        told: dict[str, LogResult] = {
+            each.gid: decided_fresh(each) for each in decides if each.gid in fresh
+        }
+        told |= await self._again([each for each in decides if each.gid not in fresh])
+        return [told[each.gid] if isinstance(each, Decide) else Finished() for each in batch]
 
-    async def _standing(self, gids: Sequence[str]) -> dict[str, Decision]:
-        """Return decisions that were there before the batch, all else of which is done."""
+    async def _again(self, late: Sequence[Decide]) -> dict[str, LogResult]:
+        """Answer decisions that were not inserted, when all else of their batch is done.
+
+        Each of them has found another one that stands, or that its owner's lease is over:
+        the model tells which, with the rows locked.
+        """
+        if not late:
+            return {}
         try:
-            answers = await self._perform([Load(gid) for gid in gids])
+            answers = await self._perform(late)
         except BackendUnavailable as error:
             raise _in_part(error) from error
-        listings = [answer for answer in answers if isinstance(answer, Listing)]
-        found = {each.gid: each for listing in listings for each in listing.decisions}
-        if len(found) < len(gids):
-            raise OutcomeUnknown(
-                f"{self._options.place}: a decision was purged meanwhile; ask again"
-            )
-        return found
+        return {each.gid: answer for each, answer in zip(late, answers, strict=True)}
 
     # --- the rest: read and lock, let the model work, write ----------------------------------
 
@@ -163,9 +164,13 @@ class AsyncPostgresLog:
         """Do a part in one transaction; None if somebody was faster with a new row."""
         connection = await self._pool.take()
         try:
-            snapshot = Snapshot([each for each in part if not malformed(each)] or [Load("-")])
+            sound = [each for each in part if not malformed(each)] or [Load("-")]
+            snapshot = Snapshot(sound)
+            if isinstance(sound[0], Purge):
+                snapshot.purge_until_us = await self._decided(connection)
+            decides = any(isinstance(each, Decide) for each in sound)
             async with connection.pipeline():
-                for statement in _BEGIN:
+                for statement in (*_BEGIN, DECIDING) if decides else _BEGIN:
                     await connection.execute(statement)
                 cursors = [await connection.execute(*each) for each in snapshot.reads()]
             # Only now, since waiting for the rows may have taken a while. And not in the
@@ -184,6 +189,13 @@ class AsyncPostgresLog:
         except BaseException:
             await self._pool.drop(connection)
             raise
+
+    async def _decided(self, connection: AsyncBoundConnection) -> int:
+        """Return a time; when this returns, all that were deciding then have decided."""
+        cursor = await connection.execute(f"SELECT {_CLOCK}")
+        row: Any = await cursor.fetchone()
+        await connection.simple(DECIDED)
+        return int(row[0])
 
     async def _write(
         self, connection: AsyncBoundConnection, snapshot: Snapshot, results: list[LogResult]

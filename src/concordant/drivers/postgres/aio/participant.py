@@ -44,7 +44,7 @@ class AsyncPostgresParticipant:
 
     def __init__(self, options: PostgresOptions) -> None:
         self._options = options
-        self._pool = AsyncPool(options, AsyncBranchConnection)
+        self._pool = AsyncPool(options.for_branches(), AsyncBranchConnection)
         self._resource = ""
         self._schema = ""
 
@@ -80,15 +80,11 @@ class AsyncPostgresParticipant:
     async def begin(self, branch: BranchId) -> AsyncPostgresBranch:
         await self.resource()
         connection = await self._pool.take()
-        lock_ms = round(self._options.lock_timeout_s * 1000)
         try:
             if not connection.evidence_prepared:
                 await connection.simple(EVIDENCE.format(schema=self._schema))
                 connection.evidence_prepared = True
-            await connection.simple(
-                f"BEGIN; SET LOCAL concordant.branch = '{branch}';"
-                f" SET LOCAL lock_timeout = {lock_ms}"
-            )
+            await connection.simple(f"BEGIN; SET LOCAL concordant.branch = '{branch}'")
             connection.reply_timeout_s = self._options.branch_reply_s
         except psycopg.Error as error:
             await self._pool.drop(connection)
@@ -127,12 +123,11 @@ class AsyncPostgresParticipant:
     async def committed(self, branch: str) -> bool:
         await self.resource()
         connection = await self._pool.take()
-        lock_ms = round(self._options.lock_timeout_s * 1000)
         connection.reply_timeout_s = self._options.branch_reply_s
         try:
             # The tombstone makes a commit that is still on its way fail on the key. If its
             # transaction is open, this waits for it, bounded.
-            await connection.execute(f"BEGIN; SET LOCAL lock_timeout = {lock_ms}")
+            await connection.execute("BEGIN")
             await connection.execute(
                 "INSERT INTO concordant_branch (branch, state) VALUES (%s, 'refused')"
                 " ON CONFLICT DO NOTHING",

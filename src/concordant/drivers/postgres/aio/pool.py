@@ -39,12 +39,9 @@ class AsyncPool(Generic[_Kind]):
         """Return a connection that was alive a moment ago."""
         if self._closed or self.forked:
             raise UsageError(f"{self.options.place} was closed here, or opened before a fork")
-        while (kept := self._pop()) is not None:
-            if is_alive(kept):
-                kept.lend(self.options.reply_timeout_s)
-                self._out.add(kept)
-                return kept
-            await kept.close()
+        spare = await self.spare()
+        if spare is not None:
+            return spare
         try:
             connection = await self._kind.connect(self.options.conninfo, autocommit=True)
         except psycopg.Error as error:
@@ -53,6 +50,16 @@ class AsyncPool(Generic[_Kind]):
         connection.lend(self.options.reply_timeout_s)
         self._out.add(connection)
         return connection
+
+    async def spare(self) -> _Kind | None:
+        """Return a connection that nobody uses and that was alive a moment ago, or None."""
+        while (kept := self._pop()) is not None:
+            if is_alive(kept):
+                kept.lend(self.options.reply_timeout_s)
+                self._out.add(kept)
+                return kept
+            await kept.close()
+        return None
 
     def _pop(self) -> _Kind | None:
         # Asking first whether there is one would leave room for another thread.

@@ -48,19 +48,35 @@ class PostgresBranch:
         self._connection = connection
         self._branch = branch
         self._over = False
+        # Whether the question for the vote was sent and is not answered yet.
+        self._asked = False
+        self._prepared = False
+        # Where word to commit was sent and is not answered yet.
+        self._telling: BranchConnection | None = None
 
     @property
     def connection(self) -> BranchConnection:
         return self._connection
 
+    def ask(self) -> None:
+        self._check_here()
+        # What is unfit is said by `prepare`.
+        if not self._asked and not self._unfit():
+            self._asked = True
+            self._connection.lent = False
+            self._connection.send(self._ending(f"PREPARE TRANSACTION '{self._branch}'"))
+
     def prepare(self) -> Vote:
         self._check_here()
-        reason = self._unfit()
+        reason = "" if self._asked else self._unfit()
         if reason:
             self.abandon()
             return Vote("refused", reason)
         try:
-            wrote = self._end_with(f"PREPARE TRANSACTION '{self._branch}'")
+            if not self._asked:
+                self.ask()
+            self._asked = False
+            wrote = self._ended(f"PREPARE TRANSACTION '{self._branch}'")
             if not wrote:
                 # Nothing was changed: leave before the decision.
                 self._connection.simple(f"COMMIT PREPARED '{self._branch}'")
@@ -73,7 +89,32 @@ class PostgresBranch:
             self._drop()
             raise
         self._give_back()
+        self._prepared = wrote
         return Vote("prepared" if wrote else "read-only")
+
+    def tell(self) -> None:
+        if not self._prepared or self._pool.forked or self._telling is not None:
+            return
+        connection = self._pool.spare()
+        if connection is not None:
+            self._telling = connection
+            connection.send(f"COMMIT PREPARED '{self._branch}'")
+
+    def told(self) -> bool:
+        connection, self._telling = self._telling, None
+        if connection is None or self._pool.forked:
+            return False
+        try:
+            connection.collect()
+        except psycopg.Error:
+            # Whatever it is: asking by name finds out.
+            self._pool.drop(connection)
+            return False
+        except BaseException:
+            self._pool.drop(connection)
+            raise
+        self._pool.give(connection)
+        return True
 
     def commit_one_phase(self) -> None:
         self._check_here()
@@ -82,7 +123,8 @@ class PostgresBranch:
             self.abandon()
             raise TransactionAborted(f"{self._pool.options.place}: {reason}")
         try:
-            self._end_with(DURABLE, "COMMIT")
+            self._connection.send(self._ending(DURABLE, "COMMIT"))
+            self._ended(DURABLE, "COMMIT")
         except psycopg.Error as error:
             if is_lost(error):
                 self._drop()
@@ -97,7 +139,16 @@ class PostgresBranch:
         self._give_back()
 
     def abandon(self) -> None:
-        if self._over or self._pool.forked:
+        if self._pool.forked:
+            return
+        telling, self._telling = self._telling, None
+        if telling is not None:
+            self._pool.drop(telling)
+        if self._over:
+            return
+        if self._asked:
+            # The answer is nobody's any more; the server does what it was told all the same.
+            self._drop()
             return
         if self._connection.info.transaction_status == TransactionStatus.IDLE:
             # What the work has set for the session before it ended the transaction stays set.
@@ -117,6 +168,8 @@ class PostgresBranch:
     def _check_here(self) -> None:
         if self._pool.forked:
             raise UsageError(f"{self._branch} was begun before a fork; its parent ends it")
+        if self._over:
+            raise UsageError(f"{self._branch} is over already")
 
     def _unfit(self) -> str:
         status = self._connection.info.transaction_status
@@ -126,15 +179,17 @@ class PostgresBranch:
             return _ENDED
         return ""
 
-    def _end_with(self, *endings: str) -> bool:
-        """Write the evidence and end the transaction in one round trip; tell if it wrote.
+    def _ending(self, *endings: str) -> str:
+        """Return the message that writes the evidence and ends the transaction."""
+        return "; ".join((f"EXECUTE concordant_evidence('{self._branch}')", *endings, RESET))
+
+    def _ended(self, *endings: str) -> bool:
+        """Wait for the answer to such a message; tell whether the branch wrote anything.
 
         Only the tag says how it ended: PREPARE TRANSACTION and COMMIT in a failed transaction
         answer ROLLBACK, and no error.
         """
-        statements = (f"EXECUTE concordant_evidence('{self._branch}')", *endings)
-        message = "; ".join((*statements, RESET))
-        results = self._connection.simple(message, len(statements))
+        results = self._connection.collect(1 + len(endings))
         tag = (results[len(endings)].command_status or b"").decode()
         if not endings[-1].startswith(tag):
             raise psycopg.errors.InFailedSqlTransaction(

@@ -45,7 +45,7 @@ class PostgresParticipant:
 
     def __init__(self, options: PostgresOptions) -> None:
         self._options = options
-        self._pool = Pool(options, BranchConnection)
+        self._pool = Pool(options.for_branches(), BranchConnection)
         self._resource = ""
         self._schema = ""
 
@@ -81,15 +81,11 @@ class PostgresParticipant:
     def begin(self, branch: BranchId) -> PostgresBranch:
         self.resource()
         connection = self._pool.take()
-        lock_ms = round(self._options.lock_timeout_s * 1000)
         try:
             if not connection.evidence_prepared:
                 connection.simple(EVIDENCE.format(schema=self._schema))
                 connection.evidence_prepared = True
-            connection.simple(
-                f"BEGIN; SET LOCAL concordant.branch = '{branch}';"
-                f" SET LOCAL lock_timeout = {lock_ms}"
-            )
+            connection.simple(f"BEGIN; SET LOCAL concordant.branch = '{branch}'")
             connection.reply_timeout_s = self._options.branch_reply_s
         except psycopg.Error as error:
             self._pool.drop(connection)
@@ -128,12 +124,11 @@ class PostgresParticipant:
     def committed(self, branch: str) -> bool:
         self.resource()
         connection = self._pool.take()
-        lock_ms = round(self._options.lock_timeout_s * 1000)
         connection.reply_timeout_s = self._options.branch_reply_s
         try:
             # The tombstone makes a commit that is still on its way fail on the key. If its
             # transaction is open, this waits for it, bounded.
-            connection.execute(f"BEGIN; SET LOCAL lock_timeout = {lock_ms}")
+            connection.execute("BEGIN")
             connection.execute(
                 "INSERT INTO concordant_branch (branch, state) VALUES (%s, 'refused')"
                 " ON CONFLICT DO NOTHING",
