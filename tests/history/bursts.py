@@ -14,12 +14,15 @@ from tests.history import events, register
 from tests.history.checker import Violation, check
 from tests.history.contender import Contender, Lease, Store
 from tests.history.holder import Habits, Used
+from tests.history.model_store import ModelStore, copy_of_the_model
 
 CONTENDERS = 5
 BURST_S = 0.5
 # A mistake that shows is found in a burst or two.
 BURSTS_MAX = 40
 SEED = 20_260_801
+# The model's bound of two seconds would need long runs; sixty milliseconds show the same.
+QUICK = (("limits.CONFIRM_MS * 1000", "60 * 1000"),)
 
 Changes = Sequence[tuple[str, str]]
 
@@ -53,6 +56,11 @@ def changed(text: str, changes: Changes) -> str:
         assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times: plant it anew"
         text = text.replace(old, new)
     return text
+
+
+def mistaken(*changes: tuple[str, str]) -> ModelStore:
+    """Return a store around a copy of the model with pieces replaced."""
+    return ModelStore(copy_of_the_model((*QUICK, *changes)), SEED)
 
 
 def own_register(folder: Path) -> Opener:

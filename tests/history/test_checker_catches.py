@@ -7,12 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.history import register
-from tests.history.bursts import SEED, Credulous, fight
+from tests.history.bursts import Credulous, fight, mistaken
 from tests.history.checker import rules
-from tests.history.model_store import ModelStore, copy_of_the_model
-
-# The model's bound of two seconds would need long runs; sixty milliseconds show the same.
-QUICK = (("limits.CONFIRM_MS * 1000", "60 * 1000"),)
 
 PLANTED: dict[str, tuple[tuple[tuple[str, str], ...], set[str]]] = {
     "granted past the holder, as by SET without NX": (
@@ -76,11 +72,6 @@ PLANTED: dict[str, tuple[tuple[tuple[str, str], ...], set[str]]] = {
         {"granted past a holder", "held after its end"},
     ),
 }
-
-
-def mistaken(*changes: tuple[str, str]) -> ModelStore:
-    """Return a store around a copy of the model with pieces replaced."""
-    return ModelStore(copy_of_the_model((*QUICK, *changes)), SEED)
 
 
 def test_the_model_as_it_is_stands_the_check(tmp_path: Path) -> None:

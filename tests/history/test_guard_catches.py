@@ -13,10 +13,9 @@ import pytest
 from concordant.drivers.postgres import guard as postgres_guard
 from concordant.drivers.redis import guard as redis_guard
 from concordant.drivers.sqlite import guard as sqlite_guard
-from tests.history.bursts import Changes, Opener, changed, fight
+from tests.history.bursts import Changes, Opener, changed, fight, mistaken
 from tests.history.checker import Violation, rules
 from tests.history.guarded import guarded
-from tests.history.test_checker_catches import mistaken
 from tests.provision import postgres, redis, sqlite
 from tests.provision.backend import Backend
 
@@ -67,7 +66,7 @@ PLANTED: dict[tuple[str, str], Changes] = {
 
 SAME_FENCE_TWICE = (
     "fence = max(record.fence + 1, moment.fence_floor)",
-    "fence = max(record.fence, moment.fence_floor)",
+    "fence = max(record.fence, 1)",
 )
 
 

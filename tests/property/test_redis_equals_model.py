@@ -8,50 +8,34 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import closing
-from itertools import count
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from concordant.drivers.redis.codec import decode_hint
-from concordant.drivers.redis.locks import RedisLockStore
-from concordant.drivers.redis.options import RedisOptions
-from concordant.drivers.redis.script import applying, lua
 from concordant.locking import limits
-from concordant.locking.batch import refusal, run
-from concordant.locking.model import LockRecord, Moment
 from concordant.locking.operations import (
     Acquire,
     Break,
     Cancel,
     Confirm,
-    Hint,
     Inspect,
     Operation,
     Release,
     Renew,
 )
+from tests.property.redis_twins import CLIENTS, NAMES, OWNERS, Twins, twins
 from tests.provision.redis import server
 
 pytestmark = pytest.mark.server
 
-CLIENTS = ("aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb")
-# Few, so that they meet often.
-OWNERS = [f"{client}.{number}" for client in CLIENTS for number in range(3)]
-NAMES = ("a", "b {x} %")
 # Most of those who ask agree about it.
 CAPACITY = {"a": 1, "b {x} %": 2}
 NOTES = ("", 'n\xf6te "\\\n\x00\ud800')
 TTLS_MS = (limits.TTL_MIN_MS - 1, limits.TTL_MIN_MS, 1000, 60_000)
 # Steps of time that land before, on and after every bound of the model, and one backwards.
 STEPS_US = (0, 1, 999, 1000, 50_000, 1_000_000, 1_999_999, 2_000_000, 30_000_000, 60_000_000, -7)
-WALL_US = 1_700_000_000_000_000
-
-_CLOCK = "call('TIME')"
-_prefixes = count()
-
 names = st.sampled_from(NAMES)
 owners = st.sampled_from(OWNERS)
 ttls = st.sampled_from(TTLS_MS)
@@ -86,67 +70,10 @@ histories = st.lists(
 )
 
 
-class Twins:
-    """The same lock store twice: on the server by the script, and in memory by the model."""
-
-    def __init__(self, plain: Redis, store: RedisLockStore, prefix: str) -> None:
-        self.records: dict[str, LockRecord] = {}
-        self.now_us = WALL_US
-        self._plain = plain
-        self._store = store
-        self._clock = f"{prefix}now"
-        self._told = plain.pubsub(ignore_subscribe_messages=True)
-        self._told.psubscribe(f"{prefix}hint:*")
-        self._told.get_message(timeout=5)
-
-    def ask(self, step_us: int, batch: list[Operation]) -> None:
-        """Apply a batch to both, and compare all that can be seen of it."""
-        self.now_us += step_us
-        self._plain.set(self._clock, self.now_us)
-        moment = Moment(self.now_us, self.now_us)
-        refusals = [refusal(operation) for operation in batch]
-        expected, hints = run(self.records, batch, refusals, moment)
-        assert self._store.apply(batch) == expected
-        assert self._hints(len(hints)) == hints
-        looks: list[Operation] = [Inspect(name) for name in NAMES]
-        expected, _ = run(self.records, looks, [None] * len(looks), moment)
-        assert self._store.apply(looks) == expected
-
-    def chosen(self, name: str, back: int) -> tuple[str, int]:
-        """Return owner and fence of a present grant, or of one that never was."""
-        record = self.records.get(name, LockRecord())
-        newest = sorted(record.holders, key=lambda holder: -holder.fence)
-        if 0 <= back < len(newest):
-            return newest[back].owner, newest[back].fence
-        return OWNERS[0], record.fence + 1
-
-    def _hints(self, number: int) -> list[Hint]:
-        hints: list[Hint | None] = []
-        # What the script published has reached the server's output before its reply has; one
-        # more look finds what should not have been published.
-        while message := self._told.get_message(timeout=5 if len(hints) < number else 0):
-            hints.append(decode_hint(message["data"]))
-        return [hint for hint in hints if hint]
-
-    def close(self) -> None:
-        self._told.close()
-        self._store.close()
-
-
 @pytest.fixture(scope="module")
 def plain() -> Iterator[Redis]:
     with closing(server().plain()) as client:
         yield client
-
-
-def twins(plain: Redis) -> Twins:
-    prefix = f"model-{next(_prefixes)}:"
-    options = RedisOptions.parse(server().url(prefix))
-    text = lua("apply.lua")
-    assert text.count(_CLOCK) == 1
-    # The key holds microseconds, and the script adds up seconds and microseconds.
-    clock = "{0, call('GET', ARGV[2] .. 'now')}"
-    return Twins(plain, RedisLockStore(options, applying(text.replace(_CLOCK, clock))), prefix)
 
 
 def operation(pair: Twins, kind: type, name: str, *fields: object) -> Operation:

@@ -28,7 +28,7 @@ from concordant.locking.operations import (
     Renew,
     View,
 )
-from tests.property.test_redis_equals_model import CLIENTS, Twins, twins
+from tests.property.redis_twins import CLIENTS, Twins, twins
 from tests.provision.redis import server
 
 pytestmark = pytest.mark.server
