@@ -36,10 +36,7 @@ servers: ## install the servers that the tests start (as root), or name what is 
 	@tools/install_servers.sh
 
 test: servers $(FULL) ## run every test, each crash point once
-	@# What fails side by side may have starved: it has to pass when it has the machine alone.
-	@$(PYTHON) -m pytest -n $(WORKERS) $(PYTEST_ARGS) || { \
-	    echo "== once more, one after the other, what has failed"; \
-	    $(PYTHON) -m pytest --last-failed --last-failed-no-failures none $(PYTEST_ARGS); }
+	@$(PYTHON) -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 test-fast: $(FULL) ## run what needs no server: unit, property and contract tests
 	@$(PYTHON) -m pytest -n $(WORKERS) $(FAST) -m "not server and not slow" $(PYTEST_ARGS)

@@ -34,3 +34,14 @@ def paired(
         flush=True,
     )
     return ratio
+
+
+def beside(title: str, measure: Callable[[], float], bound: float, rounds: int) -> float:
+    """Print the median and the worst of so many rounds beside their bound; return the worst."""
+    figures = [measure() for _ in range(rounds)]
+    print(
+        f"{title}: median {statistics.median(figures):.4g}, worst {max(figures):.4g} "
+        f"({rounds} rounds); bound: {bound:.4g}",
+        flush=True,
+    )
+    return max(figures)

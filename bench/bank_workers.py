@@ -1,6 +1,6 @@
 """The bank on PostgreSQL shards: four workers against one.
 
-    python bench/bank_workers.py [--rounds 8] [--transfers 400]
+    python bench/bank_workers.py [--rounds 8] [--transfers 3000]
 
 The bar: at least 1.5 times the rate. fsync is on, nobody is killed.
 """
@@ -40,7 +40,7 @@ def rate(server: PostgresServer, workers: int, transfers: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--transfers", type=int, default=400)
+    parser.add_argument("--transfers", type=int, default=3000)
     given = parser.parse_args()
     server = PostgresServer("fsync=on")
     server.start()

@@ -5,6 +5,10 @@ databases; storms of random kills come between. The order is shuffled by a seed,
 printed; with ``--seed`` and ``--only`` a case is run again. What has passed is kept in
 ``.soak``, so a run that was broken off goes on where it was; once all has passed
 the next run begins anew, with another seed.
+
+Exit codes: 0 all cases have passed, by this run and those before it; 1 a case failed; 75 none
+failed, and some are left because the time was over or Ctrl-C came: run it again to go on; 2 the
+command line is wrong, or no case fits it. After 1 and 75 what has passed is kept.
 """
 
 from __future__ import annotations
@@ -36,6 +40,10 @@ WORLDS: Final = ("sync", "aio")
 STORMS: Final = 8
 PLACES_MAX: Final = 4
 TENTH_MINUTES: Final = 25.0
+FAILED: Final = 1
+USAGE: Final = 2
+# As sysexits.h has it: not now, try again.
+LEFT: Final = 75
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +80,8 @@ def _scenarios(seed: int, number: int, combo: Any, suite: str, module: Any) -> I
         for variant, play in module.VARIANTS.items():
             for recovery in module.recoveries(point, variant):
                 for world in WORLDS:
-                    fault = (
-                        f"{recovery.state}-{recovery.command}-{recovery.when}" if recovery else "-"
-                    )
-                    name = f"{combo}/{suite}/{variant}/{point.name}/{fault}/{world}/{number}"
+                    parts = (combo, suite, variant, point.name, _named(recovery), world, number)
+                    name = "/".join(str(part) for part in parts)
                     # A saga is made for two databases, and so are some points of a commit.
                     wide = number and suite == "2pc"
                     places = random.Random(f"{seed}/{name}").randint(2, PLACES_MAX) if wide else 2
@@ -149,7 +155,9 @@ def begin(options: argparse.Namespace) -> tuple[State, list[Case]]:
     """Return what there is to do, and what of it has been done."""
     before = State.load()
     if options.only is not None:
-        seed = options.seed or (before.seed if before else 0)
+        seed = options.seed
+        if seed is None:
+            seed = before.seed if before else 0
         every = plan(seed, options.rounds, False)
         state = State(seed, False, options.rounds, kept=False)
         return state, [case for case in every if options.only in case.id]
@@ -174,6 +182,9 @@ class Crew:
     def __init__(self, state: State, cases: Sequence[Case], end_s: float) -> None:
         self.failed: list[str] = []
         self.passed = 0
+        # Whether a thread has died, which leaves its cases to nobody.
+        self.broken = False
+        self._gone: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._state = state
         self._end_s = end_s
         self._todo: queue.SimpleQueue[Case] = queue.SimpleQueue()
@@ -186,19 +197,30 @@ class Crew:
 
     def run(self, jobs: int) -> None:
         """Work until nothing is left or the time is over; Ctrl-C ends after the cases at hand."""
-        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(jobs)]
-        for thread in threads:
-            thread.start()
-        try:
-            for thread in threads:
-                thread.join()
-        except KeyboardInterrupt:
-            print("soak: ending after the cases at hand", flush=True)
-            self._stopped.set()
-            for thread in threads:
-                thread.join()
+        for _ in range(jobs):
+            threading.Thread(target=self._work, daemon=True).start()
+        while jobs:
+            try:
+                # Not by joining: in Python 3.11 a join that Ctrl-C breaks off takes the thread
+                # for ended.
+                self._gone.get()
+                jobs -= 1
+            except KeyboardInterrupt:
+                if self._stopped.is_set():
+                    raise
+                print("soak: ending after the cases at hand; once more ends at once", flush=True)
+                self._stopped.set()
 
     def _work(self) -> None:
+        try:
+            self._take_cases()
+        except Exception:
+            self.broken = True
+            traceback.print_exc()
+        finally:
+            self._gone.put(None)
+
+    def _take_cases(self) -> None:
         with ExitStack() as stack:
             children = stack.enter_context(_tests("tests.crash.harness").Children())
             theatre = _tests("tests.crash.theatre").Theatre(children)
@@ -243,16 +265,24 @@ class Crew:
             )
 
 
-def start_servers() -> None:
-    """Start what the backends need, in this thread: a server ends with the one it was born in."""
-    for backend in _tests("tests.crash.combos").PARTICIPANTS:
-        if backend.needs_server:
-            backend.participant_url(FOLDER)
+def start_servers(cases: Sequence[Case]) -> None:
+    """Start what the cases need, in this thread: a server ends with the one it was born in."""
+    needed = {}
+    for case in cases:
+        for backend in (*case.combo.participants, case.combo.log):
+            if backend.needs_server:
+                needed[backend.name] = backend
+    for backend in needed.values():
+        backend.log_url(FOLDER)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return what the command line asks for."""
-    parser = argparse.ArgumentParser(description="Run the whole product of crash points.")
+    parser = argparse.ArgumentParser(
+        description="Run the whole product of crash points.",
+        epilog="Exit codes: 0 all have passed, 1 a case failed, 2 usage, 75 some are left (the "
+        "time was over, or Ctrl-C): run it again to go on.",
+    )
     parser.add_argument("--seed", type=int, help="the order and the chances (default: random)")
     parser.add_argument("--tenth", action="store_true", help="a tenth of the cases, by the seed")
     parser.add_argument("--rounds", type=int, default=2, help="how often, the first time as told")
@@ -268,7 +298,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what is left to run; return 1 if a case failed."""
+    """Run what is left to run, and return the exit code."""
     options = parse(arguments)
     sys.path.insert(0, str(ROOT))
     FOLDER.mkdir(exist_ok=True)
@@ -280,13 +310,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         print("\n".join(case.id for case in todo))
         return 0
-    minutes = options.minutes or (TENTH_MINUTES if options.tenth else float("inf"))
-    start_servers()
-    crew = Crew(state, todo, time.monotonic() + 60 * minutes)
+    if not cases:
+        print(f"soak: no case has {options.only!r} in its id; --list shows them", flush=True)
+        return USAGE
+    minutes = options.minutes
+    if minutes is None:
+        minutes = TENTH_MINUTES if options.tenth and options.only is None else float("inf")
+    end_s = time.monotonic() + 60 * minutes
+    start_servers(todo)
+    crew = Crew(state, todo, end_s)
     crew.run(options.jobs)
     left = len(todo) - crew.passed - len(crew.failed)
     print(f"soak: seed {state.seed}: {crew.passed} passed, {len(crew.failed)} failed, {left} left")
-    return 1 if crew.failed else 0
+    if crew.failed or crew.broken:
+        return FAILED
+    if left:
+        again = "run it again to go on" if state.kept else "with --only nothing is kept"
+        print(f"soak: {left} cases were not run; {again}", flush=True)
+    return LEFT if left else 0
 
 
 if __name__ == "__main__":

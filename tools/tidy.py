@@ -47,7 +47,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "transactions": PURE,
     # The shared modules name a backend only in strings, so that it is imported when asked for.
     "drivers": (*PURE, *PORTS),
-    "drivers.*": (*PURE, *PORTS, "drivers.threaded"),
+    "drivers.*": (*PURE, *PORTS, "drivers.polling", "drivers.threaded"),
     "_bridge": (*PURE, *PORTS, "session"),
     "session": (*PURE, *PORTS),
     "aio": (*PURE, *PORTS, "_bridge", "session"),

@@ -10,6 +10,7 @@ from contextlib import closing
 import pytest
 
 import concordant.cli.doctor as doctor_module
+from concordant.cli.reach import REACH_S
 from concordant.placement.hashing import xxh64_pure
 from tests.provision.command_line import Shell
 
@@ -114,6 +115,8 @@ def test_a_backend_that_hangs_is_told_soon(shell: Shell) -> None:
         assert time.monotonic() - start < 20
     assert done.returncode == 69
     assert done.stdout.count("unreachable") == 3
+    # Each was given all of it, though they were asked together.
+    assert done.stdout.count(f"did not answer within {REACH_S:g} s") == 3
     assert done.stderr.startswith("concordant: locks unreachable: ")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -42,10 +44,11 @@ class Scene:
                 plain.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT)")
                 plain.commit()
 
-    def crash(self, where: str) -> None:
+    def crash(self, where: str, ttl_s: float = 1.0) -> None:
         """Let a process die before it carries out this command."""
         command = [sys.executable, str(CRASHER), where, self.log, *self.places]
-        assert subprocess.run(command, timeout=60).returncode == 9
+        environment = {**os.environ, "OWNER_TTL_S": str(ttl_s)}
+        assert subprocess.run(command, env=environment, timeout=60).returncode == 9
 
     def arguments(self) -> list[str]:
         named = [part for place in self.places for part in ("--participant", place)]
@@ -103,7 +106,6 @@ def test_an_undecided_transaction(shell: Shell, scene: Scene) -> None:
 @pytest.mark.slow
 def test_a_decided_transaction(scene: Scene) -> None:
     scene.crash("Commit")
-    assert scene.states() == ["live"] * 2
     until(lambda: scene.states() == ["commit"] * 2, "its coordinator is seen to be dead")
     shown = scene.show("gid-1")
     (decision,) = shown["known"]
@@ -116,6 +118,12 @@ def test_a_decided_transaction(scene: Scene) -> None:
     assert scene.states() == []
     assert scene.rows() == [1, 1]
     assert scene.show("gid-1")["known"][0]["state"] == "finished"
+
+
+def test_what_counts_as_alive_is_left_to_its_coordinator(scene: Scene) -> None:
+    scene.crash("Commit", ttl_s=600)
+    assert scene.states() == ["live"] * 2
+    assert all(doubt["owner_alive"] for doubt in scene.ls()["doubts"])
 
 
 def test_without_participants_the_log_alone_is_told(shell: Shell, scene: Scene) -> None:
@@ -176,6 +184,22 @@ def test_records_and_heuristic_outcomes(shell: Shell, scene: Scene) -> None:
         shown = shell.run("tx", *arguments, *scene.arguments()).stdout
         assert "saga-1" in shown
         assert "secret payload" not in shown
+
+
+def test_what_a_person_has_settled_is_shown_with_all_evidence(shell: Shell, scene: Scene) -> None:
+    with Coordinator(scene.log) as coordinator:
+        owner = coordinator.ownership
+        coordinator.journal.decide(Decide("gid-1", "abort", owner.owner, owner.epoch))
+        for what in ("a went another way", "b, too"):
+            coordinator.journal.ask(Finish("gid-1", True, what), Finished)
+        said = "a went another way; b, too"
+        shown = shell.run("tx", "show", "gid-1", *scene.arguments()).stdout
+        assert re.search(rf"^evidence +{said}$", shown, re.MULTILINE)
+        coordinator.settle_by_hand("gid-1", "aborted", "both undone")
+    assert scene.ls()["doubts"] == []
+    shown = shell.run("tx", "show", "gid-1", *scene.arguments()).stdout
+    assert re.search(r"^state +finished$", shown, re.MULTILINE)
+    assert re.search(rf"^evidence +{said}; by hand: both undone$", shown, re.MULTILINE)
 
 
 def test_what_is_over_is_no_doubt(scene: Scene) -> None:

@@ -8,6 +8,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,6 +18,7 @@ import concordant
 from concordant import errors
 from concordant.bank.outcome import NUMBERS
 from concordant.cli import exits
+from concordant.cli.checkup import PORTS as DOCTORS_PORTS
 from concordant.drivers import registry
 from concordant.drivers.capabilities import Fencing
 from concordant.drivers.postgres import schema as postgres_schema
@@ -33,7 +35,9 @@ from concordant.transactions import twophase
 from concordant.transactions.operations import OwnerStates, SagaState
 from concordant.transactions.recovery import Verdict
 from tests.cli.pages import ROOT, blocks_of, code_in, rows, section, text_of
+from tests.provision.backend import Backend
 from tests.provision.backends import BACKENDS, PORTS, offering
+from tests.provision.command_line import Shell
 
 GUARANTEES = "docs/reference/guarantees.md"
 URLS = "docs/reference/urls.md"
@@ -116,13 +120,42 @@ def test_the_readme_promises_the_same() -> None:
     assert sorted(table) == registry.schemes()
     for backend in BACKENDS:
         told, promises = table[backend.name], backend.promises
-        assert told["a guard that commits with the write"].startswith(_has_guard(backend.name))
-        quick = told["a waiter that is gone is passed over"] == "at once"
-        assert quick == promises.detects_dead_waiters
-        assert (told["leases survive"] != "nothing") == promises.survives_restart
-    for port, title in zip(PORTS[:3], _PORT_TITLES[:3], strict=True):
-        lacking = {scheme for scheme, told in table.items() if told[title] == "no"}
-        assert lacking == set(table) - {backend.name for backend in offering(port)}
+        for name, value in asdict(promises).items():
+            said = _yes(value) if isinstance(value, bool) else str(value)
+            assert told[name.replace("_", " ")] == said, backend.name
+    for port, title in zip(PORTS[:3], DOCTORS_PORTS, strict=True):
+        having = {scheme for scheme, told in table.items() if told[title] == "yes"}
+        assert having == {backend.name for backend in offering(port)}
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
+def test_the_readme_says_what_the_doctor_says(
+    backend: Backend, shell: Shell, tmp_path: Path
+) -> None:
+    told = _promised("README.md", "What each backend promises")[backend.name]
+    assert backend.lock_url is not None
+    done = shell.run("doctor", backend.lock_url(tmp_path))
+    assert done.returncode == 0, done.stderr
+    reports = _reports(done.stdout)
+    assert list(reports) == list(DOCTORS_PORTS)
+    facts = {name: value for name, value in reports["locks"].items() if name in told}
+    assert facts == {name: value for name, value in told.items() if name not in DOCTORS_PORTS}
+    for port in DOCTORS_PORTS:
+        assert told[port] == _yes(reports[port]["status"] != "absent")
+        if told[port] == "yes":
+            # Of each use of it, but for the caveat, which is of locks here.
+            same = ("across processes", "across hosts", "survives restart")
+            assert all(reports[port][name] == told[name] for name in same), port
+
+
+def _reports(printed: str) -> dict[str, dict[str, str]]:
+    """Return what the doctor prints as port -> fact -> value."""
+    _, *parts = re.split(r"^(\w+): (\w+)$", printed, flags=re.MULTILINE)
+    return {
+        port: {"status": status, **dict(re.findall(r"^  ([a-z ]+?)  +(.+)$", facts, re.MULTILINE))}
+        for port, status, facts in zip(parts[::3], parts[1::3], parts[2::3], strict=True)
+    }
 
 
 def test_each_caveat_is_on_the_page(tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ class Children:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            # Ctrl-C is for whoever runs the tests, who ends these in good order.
+            process_group=0,
         )
 
     def start(self, job: Job) -> Child:

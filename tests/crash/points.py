@@ -1,66 +1,49 @@
 """Which test covers which crash point, on which databases and which log.
 
-The rows are the points at which a coordinator may crash, or a message may be lost. A cell is
-what `test_crash_points_table.py` finds for a row and a combination: the ids of its tests, in
-which `{combo}` stands for the combination and `*` for anything, or the reason why there is
-nothing to test. What a new backend brings has to be filled in here before its tests pass.
+The rows are the points at which a coordinator may crash, or a message may be lost; their cells
+are what cells.py says. What a new backend brings has to be filled in here before its tests pass.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
 
-from tests.crash.stage import Combo
+from tests.crash.cells import Covered, Reason, Row, Ways
 
 
-@dataclass(frozen=True, slots=True)
-class Tests:
-    """The ids of the tests that cover a cell."""
-
-    ids: tuple[str, ...]
+def _tests(*ids: str) -> Covered:
+    return Covered(ids)
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why there is no test for a cell."""
-
-    why: str
-
-
-Cell = Tests | Reason
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One crash point: what is special about a pair or a log goes before what is usual."""
-
-    what: str
-    usual: Cell | None
-    by_pair: dict[str, Cell] = field(default_factory=dict)
-    by_log: dict[str, Cell] = field(default_factory=dict)
-
-    def cell(self, combo: Combo) -> Cell | None:
-        """Return what covers the row on these databases; None: nobody has said."""
-        return self.by_pair.get(combo.pair) or self.by_log.get(combo.log.name) or self.usual
-
-
-def _tests(*ids: str) -> Tests:
-    return Tests(ids)
-
-
-def _crash(row: str) -> Tests:
+def _crash(row: str) -> Covered:
     return _tests(f"test_point[{{combo}}-crash-{row}-*]")
 
 
 _BY_HAND: Final = "test_a_branch_rolled_back_by_hand_is_kept_for_a_person[{combo}]"
-_RESTORED: Final = _tests(
+_GONE: Final = "test_a_database_that_is_gone_in_phase_two_is_told_when_it_is_back[{combo}]"
+_KILLED: Final = (
+    "test_a_server_that_is_killed_after_its_vote_is_told_when_it_is_back[{combo}-committed]",
+    "test_a_server_that_is_killed_after_its_vote_is_told_when_it_is_back[{combo}-commit]",
+    "test_a_server_that_is_killed_after_its_vote_is_told_when_it_is_back[{combo}-abort]",
+)
+_FILE_RESTORED: Final = (
     "test_a_database_restored_from_before_its_vote_is_kept_for_a_person[{combo}]"
+)
+_SERVER_RESTORED: Final = (
+    "test_a_server_restored_from_before_its_vote_is_kept_for_a_person[{combo}-dead]",
+    "test_a_server_restored_from_before_its_vote_is_kept_for_a_person[{combo}-living]",
 )
 
 TABLE: Final[dict[str, Row]] = {
     "A1": Row("the work has begun, nothing is prepared", _crash("A1")),
-    "A2": Row("prepare was sent, its answer is lost", _crash("A2")),
+    "A2": Row(
+        "prepare was sent, its answer is lost",
+        _tests(
+            "test_point[{combo}-crash-A2-*]",
+            "test_point[{combo}-lose-A2-first]",
+            "test_point[{combo}-lose-A2-last]",
+        ),
+    ),
     "A3": Row("some are prepared, one has voted no", _crash("A3")),
     "A4": Row("all are prepared, before the decision is durable", _crash("A4")),
     "A5": Row(
@@ -103,19 +86,19 @@ TABLE: Final[dict[str, Row]] = {
     ),
     "A13": Row(
         "a database is gone after its vote",
-        _tests(
-            "test_a_database_that_is_gone_in_phase_two_is_told_when_it_is_back[{combo}]",
-        ),
+        _tests(_GONE),
+        by_pair={
+            "sqlite+postgresql": _tests(_GONE, *_KILLED),
+            "postgresql+postgresql": _tests(_GONE, *_KILLED),
+        },
     ),
     "A14": Row(
         "a database is restored from before its vote",
         None,
         by_pair={
-            "sqlite+sqlite": _RESTORED,
-            "sqlite+postgresql": _RESTORED,
-            # Nobody can tell it from a branch that was rolled back by hand: the name is not
-            # among those that are prepared, and the evidence is not there.
-            "postgresql+postgresql": _tests(_BY_HAND),
+            "sqlite+sqlite": _tests(_FILE_RESTORED),
+            "sqlite+postgresql": _tests(_FILE_RESTORED, *_SERVER_RESTORED),
+            "postgresql+postgresql": _tests(*_SERVER_RESTORED),
         },
     ),
     "A15": Row(
@@ -140,4 +123,20 @@ TABLE: Final[dict[str, Row]] = {
         "a last resource without prepare has committed, the decision inside of it",
         Reason("every participant here can prepare, so none joins as a last resource"),
     ),
+}
+
+# What a row is about, by the ways in which things go wrong: its cells must name each of them.
+WAYS: Final[Ways] = {
+    "A1": ["-crash-A1-"],
+    "A2": ["-crash-A2-", "-lose-A2-first", "-lose-A2-last"],
+    "A3": ["-crash-A3-"],
+    "A4": ["-crash-A4-"],
+    "A6": ["-crash-A6-"],
+    "A7": ["-crash-A7-"],
+    "A8": ["-crash-A8-", "-lose-A8-"],
+    "A9": ["-crash-A9-"],
+    "A11": ["-pause-A4-", "-pause-A6-", "-duel-A4-"],
+    "A12": ["-rival-A4-", "-rival-A6-"],
+    "A16": ["-crash-A16-"],
+    "A18": ["-crash-A18-", "-lose-A18-"],
 }

@@ -1,22 +1,21 @@
 """Which test covers which crash point of a saga, on which databases and which log.
 
-Read as points.py is: a cell is the ids of tests, in which `{combo}` stands for the
-combination and `*` for anything, or the reason why there is nothing to test.
+Its cells are what cells.py says.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from tests.crash.points import Reason, Row, Tests
+from tests.crash.cells import Covered, Reason, Row, Ways
 
 
-def _crash(row: str, *more: str) -> Tests:
-    return Tests((f"test_saga_point[{{combo}}-crash-{row}-*]", *more))
+def _crash(row: str, *more: str) -> Covered:
+    return Covered((f"test_saga_point[{{combo}}-crash-{row}-*]", *more))
 
 
-def _tests(*ids: str) -> Tests:
-    return Tests(ids)
+def _tests(*ids: str) -> Covered:
+    return Covered(ids)
 
 
 TABLE: Final[dict[str, Row]] = {
@@ -84,4 +83,18 @@ TABLE: Final[dict[str, Row]] = {
         _tests("test_a_definition_that_has_changed_is_not_run[{combo}]"),
     ),
     "D15": Row("in the middle of the way back; the rerun would succeed", _crash("D15")),
+}
+
+# What a row is about, by the ways in which things go wrong: its cells must name each of them.
+WAYS: Final[Ways] = {
+    "D1": ["-crash-D1-", "-lose-D1-"],
+    "D2": ["-crash-D2-", "-lose-D2-"],
+    "D3": ["-crash-D3-"],
+    "D4": ["-crash-D4-"],
+    "D5": ["-crash-D5-"],
+    "D6": ["-crash-D6-"],
+    "D7": ["-pause-D6-", "-late-D6-"],
+    "D8": ["-crash-D8-", "-lose-D8-"],
+    "D12": ["-pause-D3-", "-rival-D2-"],
+    "D15": ["-crash-D15-"],
 }

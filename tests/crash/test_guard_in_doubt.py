@@ -16,11 +16,11 @@ from concordant.transactions.names import new_gid
 from tests.crash.books import AMOUNT, BEFORE
 from tests.crash.combos import COMBOS, LOGS, param
 from tests.crash.guarded import LOCK, pass_guards, read, write
+from tests.crash.holders import crashed_holder
 from tests.crash.job import Job
 from tests.crash.scenarios import POINTS, Point
-from tests.crash.stage import DEAD_SOON_S, Combo, Stage
+from tests.crash.stage import Combo, Stage
 from tests.crash.theatre import Theatre
-from tests.provision.sqlite import SQLITE
 
 DECIDED = [point for point in POINTS if point.name in ("A4-voted", "A6-decided")]
 # What the guard does depends on the databases alone, not on the log.
@@ -30,22 +30,6 @@ CASES = [
     for point in DECIDED
     if combo.log is LOGS[0]
 ]
-
-
-def crashed_holder(stage: Stage, point: Point) -> Job:
-    """Let a holder of the lock come to its death at the point, and return what it did."""
-    assert SQLITE.lock_url is not None
-    job = stage.job(
-        "guarded",
-        "sync",
-        point.fault("crash"),
-        gid=new_gid(),
-        owner_ttl_s=DEAD_SOON_S,
-        locks=SQLITE.lock_url(stage.folder),
-    )
-    stage.start(job).crashed()
-    assert [len(branches) for branches in stage.in_doubt()] == [1, 1]
-    return job
 
 
 def money(stage: Stage) -> list[tuple[int, int]]:

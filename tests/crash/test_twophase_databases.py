@@ -17,11 +17,10 @@ from concordant.drivers import registry
 from concordant.drivers.base import InDoubt
 from concordant.drivers.urls import file_path
 from concordant.errors import ConcordantError
-from concordant.sync.recovery import Doubt
 from concordant.transactions.operations import BranchRef
 from tests.crash.books import BEFORE, dialect_of
 from tests.crash.combos import COMBOS, param
-from tests.crash.harness import wait_until
+from tests.crash.doubts import branch_at, kept_for_a_person
 from tests.crash.job import Fault, Place
 from tests.crash.scenarios import POINTS, Run
 from tests.crash.stage import ALIVE_S, DEAD_SOON_S, Combo, Stage
@@ -38,33 +37,10 @@ SOME_SQLITE = [
 ]
 
 
-def branch_at(stage: Stage, number: int) -> str:
-    """Return the one branch that is prepared at a place."""
-    [branch] = stage.in_doubt()[number]
-    return branch
-
-
 def resolve_by_hand(place: Place, branch: str, commit: bool) -> None:
     """End a branch as an operator may, whatever was decided."""
     with closing(registry.participant(place.url)) as participant:
         assert participant.resolve(branch, commit) == "done"
-
-
-def heuristics(stage: Stage) -> list[Doubt]:
-    """Return what a fresh coordinator lists for a person, after it forgot what it could."""
-    with stage.coordinator() as coordinator:
-        coordinator.recover()
-        coordinator.purge(0)
-        return [doubt for doubt in coordinator.doubts() if doubt.verdict == "heuristic"]
-
-
-def kept_for_a_person(stage: Stage, gid: str, evidence: str) -> None:
-    """Recover until the outcome is heuristic, and see that it stays listed."""
-    wait_until(lambda: bool(heuristics(stage)), "a heuristic outcome is listed")
-    for doubt in heuristics(stage):
-        assert doubt.gid == gid
-        assert evidence in doubt.evidence
-    assert heuristics(stage)
 
 
 # --- A13: gone for a while ----------------------------------------------------------------

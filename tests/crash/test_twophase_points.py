@@ -26,6 +26,8 @@ ALWAYS = {
     ("rival", "A4-voted"),
     ("rival", "A6-decided"),
     ("duel", "A4-voted"),
+    ("lose", "A2-first"),
+    ("lose", "A2-last"),
     ("lose", "A8-obeyed"),
     ("lose", "A18-done"),
 }

@@ -34,6 +34,16 @@ class Theatre:
         for ordered in taken:
             self._kept[ordered[1].backend].append(ordered)
 
+    @contextmanager
+    def stage_with(self, combo: Combo, folder: Path, url: str) -> Iterator[Stage]:
+        """Give a stage on which the last backend's place is the new database at the URL."""
+        *others, own = combo.participants
+        taken = [*(self._take(each, folder) for each in others), _open(Place(own.name, url))]
+        places = [place for _, place in sorted(taken, key=lambda x: x[0])]
+        yield Stage(combo, places, self._children, folder)
+        for ordered in taken[:-1]:
+            self._kept[ordered[1].backend].append(ordered)
+
     def _take(self, backend: Backend, folder: Path) -> Ordered:
         kept = self._kept[backend.name]
         if kept and backend.needs_server:
@@ -41,7 +51,11 @@ class Theatre:
             Books(ordered[1]).reset()
             return ordered
         assert backend.participant_url is not None
-        place = Place(backend.name, backend.participant_url(folder))
-        Books(place).open()
-        with closing(registry.participant(place.url)) as participant:
-            return participant.resource(), place
+        return _open(Place(backend.name, backend.participant_url(folder)))
+
+
+def _open(place: Place) -> Ordered:
+    """Lay the books into a new database."""
+    Books(place).open()
+    with closing(registry.participant(place.url)) as participant:
+        return participant.resource(), place

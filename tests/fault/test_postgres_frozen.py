@@ -20,7 +20,7 @@ from concordant.locking.names import new_client
 from concordant.locking.operations import Acquire
 from concordant.transactions.operations import Decide, Listing, Load, OpenOwner
 from tests.contract.parties import new_branch, strangers
-from tests.fault.postgres_trouble import Meanwhile, TroubledServer, troubled
+from tests.fault.postgres_trouble import Meanwhile, TroubledServer, troubled, until
 from tests.provision.command_line import Shell
 
 pytestmark = pytest.mark.server
@@ -31,6 +31,10 @@ LOCK_S = 0.3
 CONNECT_S = 2
 # A hung call is found, not a slow machine: four times what it may take.
 BOUND_S = 4 * (REPLY_S + LOCK_S)
+BUSY = (
+    "SELECT 1 FROM pg_stat_activity"
+    " WHERE application_name = 'concordant' AND state IS DISTINCT FROM 'idle'"
+)
 UNCERTAIN = (OutcomeUnknown, BackendUnavailable)
 
 
@@ -103,6 +107,8 @@ def test_every_call_of_a_participant_is_bounded(
             work.connection.execute("INSERT INTO note VALUES (99)")
         bounded(work.prepare)
         idle.abandon()
+    # What was sent meanwhile is read now, by sessions that then find nobody at the other end.
+    until(lambda: not server.ask(server.url("postgres"), BUSY))
     # Whatever came through after all, each ends in one way.
     for name in (names[0], names[4]):
         participant.resolve(str(name), True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -15,6 +16,7 @@ from concordant.drivers.base import TransactionLog
 from concordant.errors import BackendUnavailable
 from concordant.transactions.operations import (
     Alive,
+    Create,
     Decide,
     Decision,
     Finish,
@@ -25,6 +27,7 @@ from concordant.transactions.operations import (
     OwnerStates,
     Purge,
     Purged,
+    Record,
 )
 from tests.fault.postgres_trouble import Meanwhile, TroubledServer, troubled
 
@@ -33,6 +36,10 @@ pytestmark = pytest.mark.server
 TTL_MS = 60_000
 # Long enough to begin a decision in, on a busy machine.
 SHORT_MS = 1500
+RECORD = (
+    "INSERT INTO concordant_log_record"
+    " VALUES (%s, 'saga', 'd', '', 'running', '', 1, 'x', 1, 0, '', 0, 0)"
+)
 ROW = "INSERT INTO concordant_log_decision VALUES (%s, 'abort', 'x', 1, '[]', 'deciding', '', 0, 0)"
 
 
@@ -97,6 +104,35 @@ def test_what_a_decision_in_the_middle_may_still_meet_is_not_forgotten(
     assert (told.outcome, told.fresh) == ("abort", False)
     assert recoverer.apply([Purge(0)]) == [Purged(1)]
     assert log.apply([Decide("g", "commit", "sleeper0", 1)]) == [OwnerGone()]
+
+
+@pytest.mark.slow
+def test_a_saga_that_is_being_created_is_not_forgotten_first(
+    server: TroubledServer,
+    log: TransactionLog,
+    recoverer: TransactionLog,
+    plain: psycopg.Connection[Any],
+) -> None:
+    """One request has seen that its lease runs and stands still; the other has done it all."""
+    log.apply([OpenOwner("sleeper0", SHORT_MS)])
+    create = Create("g", "saga", "transfer/1", "", "sleeper0", 1)
+    plain.rollback()
+    plain.execute(RECORD, ("g",))
+    asked = Meanwhile(lambda: log.apply([create]))
+    server.waiting("wait_event = 'transactionid'")
+    time.sleep(SHORT_MS / 1000 + 0.1)
+    with pytest.raises(BackendUnavailable, match="try again"):
+        recoverer.apply([Purge(0)])
+    # It keeps nobody from creating another.
+    recoverer.apply([OpenOwner("other000", TTL_MS)])
+    [other] = recoverer.apply([replace(create, gid="h", owner="other000")])
+    assert isinstance(other, Record)
+    plain.rollback()
+    # Its insert was decided on while the lease ran, and nothing has been forgotten since.
+    [told] = asked.result()
+    assert isinstance(told, Record)
+    assert told.fresh
+    assert log.apply([replace(create, gid="i")]) == [OwnerGone()]
 
 
 def test_a_purge_lets_those_in_the_middle_finish_first(

@@ -31,6 +31,7 @@ from concordant.locking.operations import (
 from concordant.transactions.operations import (
     Advance,
     Claim,
+    CloseOwner,
     Conflict,
     Create,
     Decide,
@@ -217,7 +218,8 @@ def test_of_two_that_write_a_new_row_one_is_told_of_the_other(
     alone: bool,
 ) -> None:
     """The second one starts before the first has committed, sees nothing, and waits for it."""
-    *_, first = log.apply([OpenOwner(pair[0].owner, TTL_MS), pair[0]])
+    owners = [OpenOwner(owner, TTL_MS) for owner in ("one00000", "two00000")]
+    *_, first = log.apply([*owners, pair[0]])
     table = f"concordant_log_{'decision' if isinstance(first, Decision) else 'record'}"
     plain.execute(
         f"CREATE TEMPORARY TABLE kept AS SELECT * FROM {table}; DELETE FROM {table}; COMMIT;"  # type: ignore[arg-type]
@@ -242,7 +244,8 @@ def test_of_two_that_write_a_new_row_the_second_writes_it_if_the_first_does_not(
     alone: bool,
 ) -> None:
     """The first one rolls back while the second one waits for it."""
-    *_, first = log.apply([OpenOwner(pair[0].owner, TTL_MS), pair[0]])
+    owners = [OpenOwner(owner, TTL_MS) for owner in ("one00000", "two00000")]
+    *_, first = log.apply([*owners, pair[0]])
     table = f"concordant_log_{'decision' if isinstance(first, Decision) else 'record'}"
     plain.execute(
         f"CREATE TEMPORARY TABLE kept AS SELECT * FROM {table}; DELETE FROM {table}; COMMIT;"  # type: ignore[arg-type]
@@ -287,9 +290,8 @@ def test_many_coordinators_and_recoverers_agree(url: str) -> None:
 
 
 def test_of_many_that_claim_each_saga_goes_to_one(url: str, log: TransactionLog) -> None:
-    [dead] = log.apply([OpenOwner("dead0000", 1)])
-    assert isinstance(dead, OwnerOpened)
-    log.apply([Create(f"g{n:02}", "saga", "d", "", "dead0000", dead.epoch) for n in range(30)])
+    left = [Create(f"g{n:02}", "saga", "d", "", "dead0000", 1) for n in range(30)]
+    log.apply([OpenOwner("dead0000", TTL_MS), *left, CloseOwner("dead0000", 1)])
 
     def claim(number: int) -> list[str]:
         owner, found = f"owner{number:03}", []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from concordant import Client, Coordinator
 from concordant.drivers import registry
 from concordant.drivers.base import Participant
+from concordant.drivers.postgres.guard import ensure_guard, guard
 from concordant.errors import (
     BackendUnavailable,
     ConcordantError,
@@ -35,6 +37,17 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "participant": lambda participant: participant.begin(new_branch()).abandon(),
     "barrier": lambda barrier: barrier.enter("g", "s", "action").abandon(),
 }
+
+
+@dataclass(frozen=True)
+class Fence:
+    """What a guard has to know of a lease."""
+
+    fence: int
+    owner: str
+
+
+FENCE = Fence(7, "someone")
 
 
 @pytest.fixture
@@ -178,12 +191,35 @@ def test_a_user_who_may_not_create_tables_is_told(server: TroubledServer, port: 
 
 
 @pytest.mark.parametrize("port", list(CALLS))
-def test_a_user_who_may_only_read_is_told(server: TroubledServer, port: str) -> None:
+@pytest.mark.parametrize("whose", ["the database's", "the user's"])
+@pytest.mark.parametrize("used", [True, False], ids=["used before", "new"])
+def test_a_user_who_only_reads_by_default_is_told(
+    server: TroubledServer, port: str, whose: str, used: bool
+) -> None:
+    """It was set to keep somebody from writing, so nobody writes against it."""
     url = server.fresh()
-    database = url.rpartition("/")[2]
-    server.ask(url, f"ALTER DATABASE {database} SET default_transaction_read_only = on")
-    with pytest.raises(GuaranteeUnavailable, match="read-only; name the primary"):
+    if used:
         use(port, url)
+    if whose == "the user's":
+        if not server.ask(url, "SELECT 1 FROM pg_roles WHERE rolname = 'reader'"):
+            server.ask(url, "CREATE ROLE reader SUPERUSER LOGIN")
+            server.ask(url, "ALTER ROLE reader SET default_transaction_read_only = on")
+        url = as_user(url, "reader")
+    else:
+        database = url.rpartition("/")[2]
+        server.ask(url, f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    with pytest.raises(GuaranteeUnavailable, match="set default_transaction_read_only off"):
+        use(port, url)
+    assert "set default_transaction_read_only off" in registry.survey(url, port).hindrance
+
+
+def test_a_guard_in_a_transaction_that_only_reads_is_refused(server: TroubledServer) -> None:
+    with closing(psycopg.connect(server.fresh())) as plain:
+        ensure_guard(plain)
+        plain.commit()
+        plain.execute("SET TRANSACTION READ ONLY")
+        with pytest.raises(GuaranteeUnavailable, match="begin it READ WRITE"):
+            guard(plain, "a", FENCE)
 
 
 def test_a_branch_of_somebody_else_is_not_ours_to_end(server: TroubledServer) -> None:

@@ -1,6 +1,7 @@
 """A process that dies inside a transaction: `python crashed_transaction.py WHERE LOG A B`.
 
-WHERE is the name of the two-phase command at which it dies, before doing it.
+WHERE is the name of the two-phase command at which it dies, before doing it. OWNER_TTL_S in the
+environment is how long it then counts as alive, 1 s unless given.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ def main() -> None:
             os._exit(9)
         return action()
 
-    with Coordinator(log, owner_ttl_s=1.0, executor=executor) as coordinator:
+    ttl_s = float(os.environ.get("OWNER_TTL_S", "1"))
+    with Coordinator(log, owner_ttl_s=ttl_s, executor=executor) as coordinator:
         with coordinator.transaction(*places, gid="gid-1") as connections:
             for connection in connections:
                 connection.execute("INSERT INTO notes VALUES (1, 'one')")

@@ -70,7 +70,7 @@ class PostgresServer:
         command = [str(_BIN / "postgres"), "-D", str(self._data), "-p", str(self.port), *options]
         log = (self._home / "log").open("ab")
         self.process = subprocess.Popen(
-            [*self._as_user(), *command], stdout=log, stderr=log, cwd="/"
+            [*self._as_user(), *command], stdout=log, stderr=log, cwd="/", process_group=0
         )
         end_s = time.monotonic() + 20
         while True:

@@ -61,7 +61,7 @@ class RedisServer:
         if self._password:
             command += ["--requirepass", self._password]
         with (self._home / "log").open("ab") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log)
+            process = subprocess.Popen(command, stdout=log, stderr=log, process_group=0)
         end_s = time.monotonic() + _READY_S
         while time.monotonic() < end_s:
             if process.poll() is not None:

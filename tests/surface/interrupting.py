@@ -8,6 +8,7 @@ test can go through them one by one.
 from __future__ import annotations
 
 import dis
+import inspect
 import sys
 import threading
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 import concordant
+from tests.provision.collector import collector_at_rest
 
 _ROOT = Path(concordant.__file__).parent
 # What runs in the user's thread between the call and the store.
@@ -56,6 +58,9 @@ class _Interruption:
         if code.co_name != "__init__" and frame.f_back is not None:
             self._called.add(frame.f_back)
         if not code.co_filename.startswith(self._parts):
+            return None
+        # What is raised in a generator that is being thrown away goes nowhere.
+        if code.co_flags & inspect.CO_GENERATOR:
             return None
         if code.co_qualname not in _BEYOND_REACH:
             self._step(frame)
@@ -115,14 +120,15 @@ def interrupted_at(at: int, call: Callable[[], object], parts: tuple[str, ...] =
     """
     interruption = _Interruption(at, parts)
     before = sys.gettrace()
-    sys.settrace(interruption)
-    try:
-        call()
-    except KeyboardInterrupt:
-        assert interruption.where, "an interruption of somebody else's"
-        return interruption.where
-    finally:
-        sys.settrace(before)
+    with collector_at_rest():
+        sys.settrace(interruption)
+        try:
+            call()
+        except KeyboardInterrupt:
+            assert interruption.where, "an interruption of somebody else's"
+            return interruption.where
+        finally:
+            sys.settrace(before)
     assert not interruption.where, f"swallowed: {interruption.where}"
     return ""
 

@@ -6,6 +6,7 @@ of a C function. A profile function that raises at each of these in turn tries t
 
 from __future__ import annotations
 
+import gc
 import inspect
 import sqlite3
 import sys
@@ -23,6 +24,7 @@ from concordant.drivers.sqlite.database import Database, Schema
 from concordant.locking.names import new_client, owner_id
 from concordant.locking.operations import Acquire, Cancel, Granted, Inspect, Queued, Release
 from concordant.transactions.operations import Decide, Decision, OpenOwner, OwnerOpened
+from tests.provision.collector import collector_at_rest
 
 SCHEMA = Schema("test", 1, ("CREATE TABLE note(text TEXT)",))
 
@@ -44,13 +46,14 @@ def interrupted(call: Callable[[], object], at: int) -> bool:
                 sys.setprofile(None)
                 raise Interrupt
 
-    sys.setprofile(strike)
-    try:
-        call()
-    except Interrupt:
-        return True
-    finally:
-        sys.setprofile(None)
+    with collector_at_rest():
+        sys.setprofile(strike)
+        try:
+            call()
+        except Interrupt:
+            return True
+        finally:
+            sys.setprofile(None)
     return False
 
 
@@ -64,6 +67,33 @@ def moments(call: Callable[[int], object]) -> Iterator[int]:
         yield at
         at += 1
     assert at > 10, "too few moments to have seen anything"
+
+
+def test_what_is_thrown_away_meanwhile_is_not_struck() -> None:
+    thrown_away: list[bool] = []
+
+    class Garbage:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            thrown_away.append(sys.getprofile() is not None)
+
+    def collected(_at: int) -> None:
+        Garbage()
+        for size in range(20):
+            [[] for _ in range(size)]
+
+    before = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        for _ in moments(collected):
+            pass
+    finally:
+        gc.set_threshold(*before)
+        gc.collect()
+    assert thrown_away
+    assert not any(thrown_away)
 
 
 @pytest.fixture

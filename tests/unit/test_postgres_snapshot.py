@@ -91,7 +91,7 @@ def test_rows_are_locked_in_one_order_and_only_those_that_matter() -> None:
         Decide("g3", "commit", "owner002", 1),
         Decide("g4", "abort", "owner007", 1),
         Finish("g1"),
-        Create("s2", "saga", "d", "", "o", 1),
+        Create("s2", "saga", "d", "", "owner004", 1),
         Advance("s1", 1, "owner009", 1, "running", ""),
         Load("both"),
         RenewOwner("owner002", 1, 5),
@@ -99,7 +99,7 @@ def test_rows_are_locked_in_one_order_and_only_those_that_matter() -> None:
     ]
     assert reads(*part) == [
         ("lock owner", [["owner001", "owner002"]]),
-        ("share owner", [["owner005"]]),
+        ("share owner", [["owner004", "owner005"]]),
         ("look owner", [["owner009"]]),
         ("lock decision", [["both", "g1", "g2", "g3", "g4"]]),
         ("lock record", [["both", "s1", "s2"]]),
@@ -222,7 +222,7 @@ def test_what_did_not_change_is_not_written() -> None:
 def test_writes_come_in_one_order() -> None:
     part = [Decide(gid, "abort", "owner001", 1) for gid in ("b", "a", "d")] + [
         OpenOwner("owner001", 5),
-        Create("c", "saga", "d", "", "o", 1),
+        Create("c", "saga", "d", "", "owner001", 1),
     ]
     snapshot = Snapshot(part)
     for each in part:

@@ -115,6 +115,34 @@ def test_a_renewal_that_raises_anything_is_tried_again(session: Session, store: 
     holding.check()
 
 
+@pytest.mark.parametrize(
+    ("renewals", "cancels", "said"),
+    [
+        (1, 0, "renewing 1 lease failed, trying again"),
+        (2, 0, "renewing 2 leases failed, trying again"),
+        (0, 1, "giving back 1 lock failed, trying again"),
+        (3, 2, "renewing 3 leases and giving back 2 locks failed, trying again"),
+    ],
+)
+def test_what_failed_is_told_with_its_number(
+    session: Session,
+    store: Clumsy,
+    caplog: pytest.LogCaptureFixture,
+    renewals: int,
+    cancels: int,
+    said: str,
+) -> None:
+    """Of one batch: what is left over is put in when a renewal is due."""
+    batch: list[Operation] = [Renew("a", f"x.{n}", 1, 600) for n in range(renewals)]
+    batch += [Cancel("a", f"y.{n}") for n in range(cancels)]
+    store.fails_at = Renew if renewals else Cancel
+    keeper = session._keeper
+    keeper._work.put(batch)
+    keeper._work.put(None)
+    keeper._carry()
+    assert caplog.messages == [said]
+
+
 def test_a_cancellation_that_raises_anything_is_tried_again(
     session: Session, store: Clumsy
 ) -> None:

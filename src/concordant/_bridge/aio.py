@@ -243,10 +243,15 @@ async def settle(
             await asyncio.wait({task})
         except asyncio.CancelledError as error:
             cancelled = error
-    if cancelled is not None:
-        task.exception()  # retrieved: the cancellation goes first
-        raise cancelled
-    return task.result()
+    try:
+        if cancelled is not None:
+            task.exception()  # retrieved: the cancellation goes first
+            raise cancelled
+        return task.result()
+    finally:
+        # What is raised refers to this frame: whatever the caller has there would wait for the
+        # collector of cycles.
+        del task, cancelled
 
 
 @types.coroutine
@@ -279,6 +284,7 @@ def finish(
         raise
     finally:
         running.close()
+        cancelled = None  # as in `settle`
 
 
 async def in_turn(*steps: Callable[[], Awaitable[None]]) -> None:

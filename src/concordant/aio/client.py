@@ -138,6 +138,8 @@ class AsyncClient:
             await in_turn(
                 self._release_held,
                 partial(call, self._session.close),
+                self._acquirer.rest,
+                self._release_held,  # what was got before they could find it closed
                 self._combiner.drain,
                 self._store.aclose,
             )

@@ -16,10 +16,10 @@ from concordant._bridge.aio import (
     in_turn,
     settle,
 )
+from concordant.aio.by_hand import settle_decision, take_in_hand
 from concordant.aio.journal import AsyncJournal
 from concordant.aio.recovery import AsyncRecoverer, Doubt, Recovered
 from concordant.aio.saga import AsyncSaga
-from concordant.aio.saga_hand import take_in_hand
 from concordant.aio.saga_recovery import AsyncSagaRecoverer
 from concordant.aio.sagas import AsyncSagas
 from concordant.aio.transaction import AsyncTransaction
@@ -232,14 +232,21 @@ class AsyncCoordinator:
     async def settle_by_hand(
         self, gid: str, state: Literal["committed", "aborted"], reason: str
     ) -> None:
-        """Note that a person has brought a saga's databases to this outcome, and why.
+        """Note that a person has brought the databases to this outcome, and why.
 
-        Nothing is done to them. Raises UsageError if there is no such saga, it has ended, or
-        somebody works on it.
+        Of a saga that has not ended, or a transaction that is heuristic; of that, to the
+        outcome that was decided, which stands. Nothing is done to the databases, and all
+        evidence is kept, with the reason, until a purge forgets it like any other.
+
+        Raises UsageError if there is no such saga or transaction, it has ended, somebody works
+        on it, or a branch of it is still prepared or may be: name all of its databases.
         """
         self.ownership.check_usable()
         if state not in ("committed", "aborted") or not reason.strip():
-            raise UsageError("a saga is settled as committed or aborted, for a reason")
+            raise UsageError("a gid is settled as committed or aborted, for a reason")
+        decision = await self.journal.decision(check_gid(gid))
+        if decision is not None and decision.state == "heuristic":
+            return await settle_decision(self, decision, state, reason)
         await take_in_hand(self.journal, gid, SettledByHand(state, f"by hand: {reason}"))
 
     # --- recovery -------------------------------------------------------------------------

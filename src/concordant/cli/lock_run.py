@@ -22,6 +22,7 @@ from concordant.cli.options import Settings, pass_settings, shared_options, stor
 from concordant.cli.output import print_json
 from concordant.cli.reach import check_reachable
 from concordant.cli.supervise import ENDING, JOB_CONTROL, News, Policy, Supervisor, listening
+from concordant.drivers.urls import mask
 from concordant.errors import ConcordantError, LockLost, LockTimeout, OutcomeUnknown
 from concordant.locking.limits import NOTE_BYTES_MAX
 
@@ -164,7 +165,7 @@ async def _carry_out(order: Order, url: str) -> int:
     asked = time.monotonic()
     with listening(news, ENDING):
         async with AsyncClient(url) as client:
-            lease = await _acquire(client, order, news)
+            lease = await _acquire(client, order, news, mask(url))
             waited_s = time.monotonic() - asked
             _log.info("holding %r under fence %d", lease.name, lease.fence)
             code, lost = await _run_under(lease, order, news)
@@ -177,7 +178,7 @@ async def _carry_out(order: Order, url: str) -> int:
     return code
 
 
-async def _acquire(client: AsyncClient, order: Order, news: News) -> AsyncLease:
+async def _acquire(client: AsyncClient, order: Order, news: News, place: str) -> AsyncLease:
     """Return the lease; a signal meanwhile withdraws the request and raises _Interrupted."""
     program = os.path.basename(order.command[0])
     # The program's name alone: its arguments may hold passwords.
@@ -196,18 +197,19 @@ async def _acquire(client: AsyncClient, order: Order, news: News) -> AsyncLease:
     try:
         return acquiring.result()
     except LockTimeout:
-        raise await _busy(client, order) from None
+        raise await _busy(client, order, place) from None
 
 
-async def _busy(client: AsyncClient, order: Order) -> LockTimeout:
+async def _busy(client: AsyncClient, order: Order, place: str) -> LockTimeout:
     """Return the error that says who holds the lock, as far as the store can tell."""
-    waited = f"; waited {order.wait_s:g} s" if order.wait_s else ""
+    waited = f"waited {order.wait_s:g} s, " if order.wait_s else ""
     try:
         view = await client.inspect(order.name)
         holders = [f"{each.note or each.owner} (fence {each.fence})" for each in view.holders]
     except ConcordantError:
         holders = []
-    return LockTimeout(f"{order.name!r} is held by {'; '.join(holders) or 'others'}{waited}")
+    held = f"{order.name!r} is held by {'; '.join(holders) or 'others'} at {place}"
+    return LockTimeout(f"{held}; {waited}try later")
 
 
 async def _run_under(lease: AsyncLease, order: Order, news: News) -> tuple[int, bool]:

@@ -105,7 +105,7 @@ class Picture:
             if decision.state == "finished":
                 continue
             what = f"decided {decision.outcome}"
-            evidence = decision.evidence or f"{what}, not yet obeyed everywhere"
+            evidence = one_line(decision.evidence) or f"{what}, not yet obeyed everywhere"
             state = "heuristic" if decision.state == "heuristic" else decision.outcome
             alive = self.lives(decision.owner, decision.epoch)
             # One that names no branch, as an abort does, is in doubt by itself.
@@ -169,6 +169,11 @@ def look(
         picture.log_id = answer.log_id
     picture.decisions |= journal.decisions(sorted({each.gid for each in ours}))
     return picture
+
+
+def one_line(evidence: str) -> str:
+    """Return what was seen, which has a line each, as people read it in a table."""
+    return "; ".join(evidence.splitlines())
 
 
 @dataclass(frozen=True, slots=True)

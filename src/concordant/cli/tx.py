@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from concordant.cli.exits import UNAVAILABLE, Failure
-from concordant.cli.looking import Doubt, Picture, look
+from concordant.cli.looking import Doubt, Picture, look, one_line
 from concordant.cli.options import Command, Settings, pass_settings, shared_options, store_url
 from concordant.cli.output import print_facts, print_json, print_table, seconds
 from concordant.cli.present import is_there
@@ -148,7 +148,7 @@ def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
         elif isinstance(value, bool):
             yield name.replace("_", " "), "yes" if value else "no"
         elif value:
-            yield name, value
+            yield name, one_line(value) if name == "evidence" else value
 
 
 def _print_doubts(doubts: Sequence[Doubt]) -> None:

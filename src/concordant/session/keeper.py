@@ -208,8 +208,12 @@ class Keeper:
 def _told(batch: Sequence[Operation]) -> str:
     """Say what a batch does, for people."""
     renewals = sum(isinstance(operation, Renew) for operation in batch)
-    counts = {"renewing leases": renewals, "giving back locks": len(batch) - renewals}
-    return " and ".join(f"{what} ({count})" for what, count in counts.items() if count)
+    counts = {("renewing", "lease"): renewals, ("giving back", "lock"): len(batch) - renewals}
+    return " and ".join(
+        f"{verb} {count} {noun}{'s' if count > 1 else ''}"
+        for (verb, noun), count in counts.items()
+        if count
+    )
 
 
 def _call_all(callbacks: Sequence[Callable[[], None]]) -> None:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from concordant.drivers.base import TransactionLog
-from concordant.errors import BackendUnavailable, ConcordantError, UsageError
+from concordant.errors import BackendUnavailable, ConcordantError, OutcomeUnknown, UsageError
 from concordant.session.stopping import Stop, join
 from concordant.transactions.names import new_owner
 from concordant.transactions.operations import (
@@ -42,6 +42,8 @@ class Ownership:
         self._log: TransactionLog | None = None
         self._stopped = Stop()
         self._ended = False
+        # Whether an epoch was asked for and may run, though nobody here knows its number.
+        self._unanswered = False
         self._pid = os.getpid()
         self._thread: threading.Thread | None = None
 
@@ -79,7 +81,10 @@ class Ownership:
 
     def _end(self) -> None:
         try:
-            self._apply([CloseOwner(self.owner, self.epoch)])
+            if self._unanswered:
+                self._register()  # which ends whatever ran before
+            if self.epoch:
+                self._apply([CloseOwner(self.owner, self.epoch)])
         except ConcordantError as error:
             _log.warning("the owner row will lapse by itself: %s", error)
         self._ended = True
@@ -90,10 +95,18 @@ class Ownership:
 
     def _register(self) -> None:
         note = f"pid {os.getpid()}"
-        (opened,) = self._apply([OpenOwner(self.owner, self._ttl_ms, note, self.epoch)])
-        if not isinstance(opened, OwnerOpened):
-            raise BackendUnavailable(f"the log did not take the owner row: {opened}")
+        before, self._unanswered = self._unanswered, True
+        try:
+            (opened,) = self._apply([OpenOwner(self.owner, self._ttl_ms, note, self.epoch)])
+            if not isinstance(opened, OwnerOpened):
+                raise BackendUnavailable(f"the log did not take the owner row: {opened}")
+        except OutcomeUnknown:
+            raise
+        except ConcordantError:
+            self._unanswered = before  # this time, nothing was done for certain
+            raise
         self.log_id, self.epoch = opened.log_id, opened.epoch
+        self._unanswered = False
 
     def _run(self) -> None:
         while not self._stopped.wait(self._ttl_ms / 3000):

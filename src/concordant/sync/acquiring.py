@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from concordant._bridge.sync import Combiner, finish, give_way, settle
+from concordant._bridge.sync import Combiner, finish, give_way, pause, settle
 from concordant.clock import Clock
 from concordant.errors import BackendUnavailable, ConcordantError, LockLost, OutcomeUnknown
 from concordant.locking.limits import BATCH_MAX
@@ -27,51 +27,63 @@ from concordant.sync.lease import Lease
 
 # A tombstone may go along with each release.
 _TOGETHER: Final = BATCH_MAX // 2
+# How long a client that is closed waits for its own tasks that acquire.
+_REST_S: Final = 3.0
+_REST_CHECKS: Final = 1000
 _FORGOTTEN: Final = "the store no longer had it at the release"
 
 
 class Acquirer:
     """Acquires and releases for one client."""
 
-    __slots__ = ("_combiner", "_session")
+    __slots__ = ("_combiner", "_session", "_under_way")
 
     def __init__(self, session: Session, combiner: Combiner[Operation, Result]) -> None:
         self._session = session
         self._combiner = combiner
+        # Who acquires now, by an owner. Entered before it is asked whether the client is open, so
+        # that closing it meets each of them, or each of them finds it closed.
+        self._under_way: dict[str, None] = {}
 
     @property
     def clock(self) -> Clock:
         """The clock by which deadlines are told."""
         return self._session.clock
 
-    def acquire(self, wish: Wish) -> Lease:
+    def acquire(self, wish: Wish, end_ns: int | None = None) -> Lease:
         """Return a kept lease, or raise LockTimeout after the total time.
 
+        `end_ns`: when that is over, if it had begun to run before this was asked.
         Whatever ends it otherwise (an error, cancellation, KeyboardInterrupt), the owner is
         withdrawn before the exception goes on.
         """
         session = self._session
-        session.check_usable()
-        attempt = Attempt(session, self._combiner, wish)
+        attempt = Attempt(session, self._combiner, wish, end_ns)
+        self._under_way[attempt.owner] = None
         try:
-            won = attempt.run()
-            holding = session.hold(wish.name, attempt.owner, won, wish.ttl_ms)
-            if attempt.stray:
-                holding.stray = True
-            lease = Lease(holding, self)
-            if attempt.wait is not None:
-                session.forget(attempt.owner)
-            return lease
-        except BaseException as error:
-            pairs = [(wish, attempt.owner)]
+            session.check_usable()
             try:
-                settle(self._withdraw, pairs, attempt.stray)
-            except BaseException:
-                self._withdraw_later(pairs, attempt.stray)
+                won = attempt.run()
+                holding = session.hold(wish.name, attempt.owner, won, wish.ttl_ms)
+                if attempt.stray:
+                    holding.stray = True
+                lease = Lease(holding, self)
+                if attempt.wait is not None:
+                    session.forget(attempt.owner)
+                return lease
+            except BaseException as error:
+                pairs = [(wish, attempt.owner)]
+                try:
+                    settle(self._withdraw, pairs, attempt.stray)
+                except BaseException:
+                    self._withdraw_later(pairs, attempt.stray)
+                    raise
+                if isinstance(error, OutcomeUnknown):
+                    raise _unanswered(wish.name) from error
                 raise
-            if isinstance(error, OutcomeUnknown):
-                raise _unanswered(wish.name) from error
-            raise
+        finally:
+            # No call: after one, Ctrl-C could come between the lease and its user.
+            del self._under_way[attempt.owner]
 
     def try_all(self, wishes: Sequence[Wish]) -> list[Lease]:
         """Ask for several in one round trip, without waiting; return a prefix of leases.
@@ -79,8 +91,16 @@ class Acquirer:
         The prefix ends before the first that was busy; what was granted beyond it is given
         back, since holding it while waiting for an earlier one could deadlock.
         """
-        self._session.check_usable()
         pairs = [(wish, self._session.new_owner()) for wish in wishes]
+        under_way = pairs[0][1]
+        self._under_way[under_way] = None
+        try:
+            self._session.check_usable()
+            return self._try_all(pairs)
+        finally:
+            del self._under_way[under_way]
+
+    def _try_all(self, pairs: Sequence[tuple[Wish, str]]) -> list[Lease]:
         late = True
         try:
             sent_ns = self._session.clock.local_ns()
@@ -112,7 +132,7 @@ class Acquirer:
                 self._withdraw_later(pairs, late)
                 raise
             if isinstance(error, OutcomeUnknown):
-                raise _unanswered(wishes[0].name) from error
+                raise _unanswered(pairs[0][0].name) from error
             raise
 
     def _withdraw(self, pairs: Sequence[tuple[Wish, str]], late: bool) -> None:
@@ -146,6 +166,16 @@ class Acquirer:
         if len(holdings) == 1:
             return finish(self._release_one, holdings[0])
         return finish(self._release, holdings)
+
+    def rest(self) -> None:
+        """Wait until nobody acquires any more, bounded, once the session is closed.
+
+        They find it closed, and withdraw what they have asked for; the store must be open still.
+        """
+        for _ in range(_REST_CHECKS):
+            if not self._under_way:
+                return
+            pause(_REST_S / _REST_CHECKS)
 
     def release_held(self) -> None:
         """Give back whatever this client holds."""

@@ -60,7 +60,13 @@ class Attempt:
         "wait",
     )
 
-    def __init__(self, session: Session, combiner: Combiner[Operation, Result], wish: Wish) -> None:
+    def __init__(
+        self,
+        session: Session,
+        combiner: Combiner[Operation, Result],
+        wish: Wish,
+        end_ns: int | None,
+    ) -> None:
         self.owner = session.new_owner()
         # Whether a request of this owner may be on its way although nobody awaits its answer.
         self.stray = False
@@ -70,9 +76,9 @@ class Attempt:
         self._combiner = combiner
         self._wish = wish
         self._clock = session.clock
-        self._end_ns: int | None = None
+        self._end_ns = end_ns
         self._outage_ns: int | None = None
-        if wish.timeout_s is not None:
+        if end_ns is None and wish.timeout_s is not None:
             self._end_ns = self._clock.local_ns() + round(wish.timeout_s * 1e9)
 
     def run(self) -> Won:
@@ -151,9 +157,11 @@ class Attempt:
         )
 
     def _too_late(self) -> LockTimeout:
+        limit_s = self._wish.timeout_s
+        within = f"within {limit_s:g} s" if limit_s else "at once"
         return LockTimeout(
-            f"{self._wish.name!r} was not granted within {self._wish.timeout_s} s at "
-            f"{self._session.place}; somebody else holds it: try later"
+            f"{self._wish.name!r} was not granted {within} at {self._session.place}; somebody else"
+            " has it (`concordant lock show` says who): try later, or give it a longer timeout_s"
         )
 
 

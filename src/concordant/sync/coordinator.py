@@ -22,10 +22,10 @@ from concordant.drivers.base import Participant
 from concordant.drivers.urls import mask
 from concordant.errors import AlreadyDecided, ConcordantError, UsageError
 from concordant.session.ownership import Ownership
+from concordant.sync.by_hand import settle_decision, take_in_hand
 from concordant.sync.journal import Journal
 from concordant.sync.recovery import Doubt, Recovered, Recoverer
 from concordant.sync.saga import Saga
-from concordant.sync.saga_hand import take_in_hand
 from concordant.sync.saga_recovery import SagaRecoverer
 from concordant.sync.sagas import Sagas
 from concordant.sync.transaction import Transaction
@@ -229,14 +229,21 @@ class Coordinator:
         take_in_hand(self.journal, gid, Retried())
 
     def settle_by_hand(self, gid: str, state: Literal["committed", "aborted"], reason: str) -> None:
-        """Note that a person has brought a saga's databases to this outcome, and why.
+        """Note that a person has brought the databases to this outcome, and why.
 
-        Nothing is done to them. Raises UsageError if there is no such saga, it has ended, or
-        somebody works on it.
+        Of a saga that has not ended, or a transaction that is heuristic; of that, to the
+        outcome that was decided, which stands. Nothing is done to the databases, and all
+        evidence is kept, with the reason, until a purge forgets it like any other.
+
+        Raises UsageError if there is no such saga or transaction, it has ended, somebody works
+        on it, or a branch of it is still prepared or may be: name all of its databases.
         """
         self.ownership.check_usable()
         if state not in ("committed", "aborted") or not reason.strip():
-            raise UsageError("a saga is settled as committed or aborted, for a reason")
+            raise UsageError("a gid is settled as committed or aborted, for a reason")
+        decision = self.journal.decision(check_gid(gid))
+        if decision is not None and decision.state == "heuristic":
+            return settle_decision(self, decision, state, reason)
         take_in_hand(self.journal, gid, SettledByHand(state, f"by hand: {reason}"))
 
     # --- recovery -------------------------------------------------------------------------

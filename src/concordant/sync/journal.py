@@ -20,6 +20,7 @@ from concordant.transactions.operations import (
     Load,
     LogOperation,
     LogResult,
+    OwnerGone,
     OwnerStates,
     Query,
     Record,
@@ -47,16 +48,24 @@ class Journal:
         return _expect(self._combiner.submit(operation), kind)
 
     def ask_patiently(self, operation: LogOperation, kind: type[_Answer]) -> _Answer:
-        """Ask something that is safe to repeat, again and again for a few seconds."""
+        """Ask something that is safe to repeat, again and again for a few seconds.
+
+        An answer of another kind is not asked for again: it would be the same.
+        """
         for pause_s in _PAUSES_S:
             try:
-                return self.ask(operation, kind)
+                answer = self._combiner.submit(operation)
             except (BackendUnavailable, OutcomeUnknown):
                 pause(pause_s)
+            else:
+                return _expect(answer, kind)
         return self.ask(operation, kind)
 
     def decide(self, decide: Decide) -> Decision:
-        """Return the decision that stands; raises OutcomeUnknown if the log never answers."""
+        """Return the decision that stands; raises OutcomeUnknown if the log never answers.
+
+        Raises BackendUnavailable at once if this epoch may decide nothing any more.
+        """
         return self.ask_patiently(decide, Decision)
 
     def advance(self, advance: Advance) -> Record | Conflict:
@@ -127,6 +136,11 @@ class Journal:
 
 
 def _expect(answer: LogResult, kind: type[_Answer]) -> _Answer:
+    if isinstance(answer, OwnerGone) and not isinstance(answer, kind):
+        raise BackendUnavailable(
+            "the log has given this coordinator up, which was silent for longer than its"
+            " owner_ttl_s; it goes on under a new epoch, so try again"
+        )
     if not isinstance(answer, kind):
         raise BackendUnavailable(f"the transaction log answered {answer}")
     return answer

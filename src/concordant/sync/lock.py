@@ -181,10 +181,9 @@ class Locks(_Bodies):
         try:
             leases += self._acquirer.try_all(self._wishes)
             for wish in self._wishes[len(leases) :]:
-                left_s = None
-                if end_ns is not None:
-                    left_s = max(0, end_ns - clock.local_ns()) / 1e9
-                leases.append(self._acquirer.acquire(replace(wish, timeout_s=left_s)))
+                # With the whole time, which is what an error has to tell of.
+                given = replace(wish, timeout_s=limit_s)
+                leases.append(self._acquirer.acquire(given, end_ns))
             return Leases(leases)
         except BaseException:
             try:

@@ -215,6 +215,8 @@ class Recoverer:
         parsed, name = found.parsed, found.branch.branch
         verdict = found.verdict
         if verdict == "undecided":
+            if not self._still_there(found):
+                return 0
             decide = Decide(parsed.gid, "abort", parsed.owner, parsed.epoch)
             stands = self._execute(
                 verdict, decide, lambda: self._coordinator.journal.decide(decide)
@@ -234,6 +236,15 @@ class Recoverer:
             outcome: Literal["commit", "abort"] = "commit" if commit else "abort"
             self._tell(parsed.gid, name, found.participant.place, outcome, parsed.owner)
         return others + int(resolution == "done")
+
+    def _still_there(self, found: _Found) -> bool:
+        """Tell whether the branch is prepared even now that no decision was found.
+
+        Only that proves that there never was one: it might have been obeyed since the branch was
+        listed, and forgotten before it was asked for.
+        """
+        listed = found.participant.in_doubt()
+        return any(each.branch == found.branch.branch for each in listed)
 
     def _ask_siblings(self, found: _Found, parsed: BranchId) -> int:
         """Tell the branches to roll back that were not found prepared beside this one.

@@ -235,7 +235,7 @@ class Transaction:
         try:
             stands = self._execute(command, lambda: self._coordinator.journal.decide(decide))
         except Exception as error:
-            self._note("the transaction log did not answer", error)
+            self._note("the transaction log gave no decision", error)
             return DecisionUnknown()
         if stands.outcome == "commit" and stands.branches == refs:
             self._outcome = "commit"

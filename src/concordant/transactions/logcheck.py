@@ -69,7 +69,9 @@ def _check(operation: LogOperation) -> None:
         case Decide():
             _check_decide(operation)
         case Finish():
-            _text("evidence", operation.evidence, EVIDENCE_BYTES_MAX)
+            _text("evidence", operation.evidence, EVIDENCE_BYTES_MAX, least=int(operation.by_hand))
+            if operation.by_hand and operation.heuristic:
+                raise UsageError("what is settled by hand is not heuristic any more")
         case Create():
             _text("a kind", operation.kind, OWNER_BYTES_MAX, least=1)
             _text("a definition", operation.definition, TEXT_BYTES_MAX)

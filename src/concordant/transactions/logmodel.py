@@ -8,9 +8,11 @@ epoch whose lease has run out is over for good, even if nobody noticed.
   a coordinator and a recoverer for as long as the decision is kept. For when it was forgotten:
   an epoch that is over inserts no commit any more, so a coordinator that slept through an
   abort and its purge does not commit what was rolled back. Whoever may abort for it, anybody.
+  It creates no record any more either, and so begins nothing anew that has ended.
 * A record changes only by compare-and-set on its version and its owner's living epoch, and
   never leaves a final state.
-* Whatever is heuristic or stuck waits for a person and is never deleted.
+* Whatever is heuristic or stuck waits for a person, and is deleted only after one has settled it;
+  what that person has to say stands with the evidence as long as that is kept.
 
 `perform` is to be called inside one transaction for each operation of a batch, in order.
 """
@@ -201,6 +203,14 @@ def _finish(rows: LogRows, operation: Finish, moment: LogMoment) -> LogResult:
     if row is None:
         return Finished()
     evidence = _add_evidence(row.evidence, operation.evidence)
+    if operation.by_hand:
+        if row.state != "heuristic":
+            return Rejected(f"it is {row.state}; only what is heuristic is settled by hand")
+        if operation.evidence not in evidence:
+            return Rejected("its evidence is full, and what a person did has to stand there too")
+        settled = replace(row, state="finished", evidence=evidence)
+        rows.put_decision(replace(settled, changed_at_us=moment.wall_us))
+        return Finished()
     # A heuristic outcome stays one: that later every branch has obeyed does not undo it.
     heuristic = operation.heuristic or row.state == "heuristic"
     marked = replace(row, state="heuristic" if heuristic else "finished", evidence=evidence)
@@ -224,6 +234,9 @@ def _create(rows: LogRows, operation: Create, moment: LogMoment) -> LogResult:
     standing = rows.record(operation.gid)
     if standing is not None:
         return _record(standing, moment)
+    if not _alive(rows, operation.owner, operation.epoch, moment):
+        # It may have stood, been brought to its end by somebody else, and been forgotten.
+        return OwnerGone()
     row = RecordRow(
         operation.gid,
         operation.kind,

@@ -76,17 +76,25 @@ class Decide:
 class Finish:
     """Note that every branch of a decision has obeyed it (or who did not, in `evidence`).
 
-    With `heuristic` the decision is kept and listed until a person has looked at it.
+    With `heuristic` the decision is kept and listed until a person has looked at it. With
+    `by_hand` that has happened: what was heuristic is finished, and keeps all of its evidence
+    with what that person has to say. It is Rejected for anything else.
     """
 
     gid: str
     heuristic: bool = False
     evidence: str = ""
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Store a saga or message durably before its first step; idempotent by gid."""
+    """Store a saga or message durably before its first step; idempotent by gid.
+
+    It is stored only while the epoch of its owner runs. If that is over and the gid has no
+    record, the answer is OwnerGone: an earlier request may have been done, come to its end and
+    been forgotten since.
+    """
 
     gid: str
     kind: str
@@ -197,7 +205,7 @@ class OwnerAlive:
 
 @dataclass(frozen=True, slots=True)
 class OwnerGone:
-    """The owner's epoch is over: it must not act as its owner any more, nor commit."""
+    """The owner's epoch is over: it must not act as its owner any more, commit or create."""
 
 
 @dataclass(frozen=True, slots=True)

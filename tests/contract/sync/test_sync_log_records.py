@@ -17,12 +17,20 @@ from concordant.transactions.operations import (
     Conflict,
     Create,
     Listing,
+    Load,
+    OwnerGone,
+    Purge,
+    Purged,
     Record,
     SagaState,
 )
 from tests.contract.sync.asking import TTL_MS, enrol, find, move, start, tell
 from tests.provision.backend import Backend
 from tests.provision.bridge import at_once, sleep
+
+# Long enough to create a record in, on a busy machine.
+SHORT_MS = 400
+OVER_S = SHORT_MS / 1000 + 0.1
 
 ODD = "é \U0001f512 'quoted' \"twice\" \\ \n {} %s ? [1, 2]"
 
@@ -81,6 +89,52 @@ def test_creating_again_changes_nothing_and_restarts_nothing(
     assert same(again, record)
     _, found = find(log, gid)
     assert same(found, record)
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "in a batch"])
+@pytest.mark.parametrize("how", ["run out", "closed", "opened again", "never opened"])
+def test_an_epoch_that_is_over_creates_no_more(log: TransactionLog, how: str, alone: bool) -> None:
+    name, stands, refused, other = new_owner(), new_gid(), new_gid(), Owner.enrolled(log)
+    epoch = 1
+    if how != "never opened":
+        epoch = (enrol(log, name, SHORT_MS if how == "run out" else TTL_MS)).epoch
+        assert (start(log, stands, name, epoch)).fresh
+    if how == "closed":
+        tell(log, CloseOwner(name, epoch))
+    elif how == "opened again":
+        enrol(log, name)
+    elif how == "run out":
+        sleep(OVER_S)
+    late = Create(refused, "saga", "transfer@1", "p", name, epoch)
+    if alone:
+        assert tell(log, late) == OwnerGone()
+    else:
+        lives = Create(new_gid(), "saga", "transfer@1", "p", *other.pair)
+        answers = log.apply([lives, late, Load(refused)])
+        assert isinstance(answers[0], Record)
+        assert answers[1:] == [OwnerGone(), Listing()]
+    assert find(log, refused) == (None, None)
+    if how != "never opened":
+        # What it has created stands, and is what it is told when it asks again.
+        assert not (start(log, stands, name, epoch)).fresh
+
+
+def test_one_that_slept_through_the_end_of_a_saga_and_its_purge_begins_nothing(
+    log: TransactionLog,
+) -> None:
+    """Its request to create may have been done before, though it was told nothing."""
+    sleeper, heir, gid = Owner.enrolled(log, SHORT_MS), Owner.enrolled(log), new_gid()
+    start(log, gid, *sleeper.pair)
+    sleep(OVER_S)
+    [taken] = claim(log, heir)
+    move(log, taken, "committed")
+    assert tell(log, Purge(0)) == Purged(1)
+    late = Create(gid, "saga", "transfer@1", "p", *sleeper.pair)
+    assert tell(log, late) == OwnerGone()
+    # Back under its next epoch, it is still not the one that it was.
+    assert (enrol(log, sleeper.name)).epoch > sleeper.epoch
+    assert tell(log, late) == OwnerGone()
+    assert find(log, gid) == (None, None)
 
 
 def test_of_many_creators_at_once_one_is_fresh(

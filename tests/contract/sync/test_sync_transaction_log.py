@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from concordant.drivers import registry
 from concordant.drivers.base import TransactionLog
+from concordant.transactions.logcheck import EVIDENCE_BYTES_MAX
 from concordant.transactions.names import new_gid, new_owner
 from concordant.transactions.operations import (
     Alive,
@@ -30,6 +32,8 @@ from concordant.transactions.operations import (
     OwnerStates,
     Purge,
     Purged,
+    Query,
+    Rejected,
     RenewOwner,
 )
 from tests.contract.parties import refs
@@ -307,6 +311,44 @@ def test_a_heuristic_outcome_sticks_with_its_evidence(log: TransactionLog) -> No
     found, _ = find(log, gid)
     assert found is not None
     assert (found.outcome, found.state, found.evidence) == ("commit", "heuristic", evidence)
+
+
+def test_a_heuristic_outcome_is_settled_by_hand_and_keeps_its_evidence(
+    log: TransactionLog,
+) -> None:
+    gid, deciding, finished = new_gid(), new_gid(), new_gid()
+    for each in (gid, deciding, finished):
+        decide(log, each)
+    tell(log, Finish(finished))
+    tell(log, Finish(gid, True, "branch 2 is gone"))
+    settle = Finish(gid, evidence="by hand: bob was paid", by_hand=True)
+    for other in (deciding, finished):
+        assert isinstance(tell(log, replace(settle, gid=other)), Rejected)
+    for wrong in (replace(settle, evidence=""), replace(settle, heuristic=True)):
+        assert isinstance(tell(log, wrong), Rejected)
+    assert tell(log, Purge(0)) == Purged(1)
+    assert tell(log, settle) == Finished()
+    decision, _ = find(log, gid)
+    assert decision is not None
+    assert (decision.outcome, decision.state) == ("commit", "finished")
+    assert decision.evidence == "branch 2 is gone\nby hand: bob was paid"
+    # Its age counts from now on, and it is listed as unfinished no more.
+    assert tell(log, Purge(60_000)) == Purged(0)
+    listing = tell(log, Query(True))
+    assert isinstance(listing, Listing)
+    assert [each.gid for each in listing.decisions] == [deciding]
+    assert tell(log, Purge(0)) == Purged(1)
+
+
+def test_what_a_person_has_to_say_is_never_left_out(log: TransactionLog) -> None:
+    gid, full = new_gid(), "x" * EVIDENCE_BYTES_MAX
+    decide(log, gid)
+    tell(log, Finish(gid, True, full))
+    settle = Finish(gid, evidence="by hand: bob was paid", by_hand=True)
+    assert isinstance(tell(log, settle), Rejected)
+    decision, _ = find(log, gid)
+    assert decision is not None
+    assert (decision.state, decision.evidence) == ("heuristic", full)
 
 
 def test_finishing_what_was_never_decided_marks_nothing(log: TransactionLog) -> None:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from concordant import AsyncCoordinator, HeuristicOutcome, OutcomeUnknown, TransactionAborted
+from concordant import (
+    AsyncCoordinator,
+    HeuristicOutcome,
+    OutcomeUnknown,
+    TransactionAborted,
+    UsageError,
+)
 from concordant.aio.recovery import Recovered
 from concordant.drivers import registry
 from concordant.transactions.names import BranchId, new_gid, new_owner
@@ -16,6 +23,7 @@ from concordant.transactions.operations import (
     CloseOwner,
     Create,
     Decide,
+    Finish,
     LogOperation,
     OpenOwner,
 )
@@ -235,9 +243,8 @@ async def pay_once(coordinator: AsyncCoordinator, places: Places) -> None:
 
 
 async def test_one_that_slept_through_an_abort_and_its_purge_commits_nothing(
-    log_url: str, places: Places, monkeypatch: pytest.MonkeyPatch
+    log_url: str, places: Places
 ) -> None:
-    monkeypatch.setattr("concordant.aio.journal._PAUSES_S", (0.01, 0.01))
     gate = Gate("deciding", "WriteDecision")
     async with (
         coordinating(log_url, executor=gate) as sleeper,
@@ -255,6 +262,30 @@ async def test_one_that_slept_through_an_abort_and_its_purge_commits_nothing(
         assert await other.outcome("g-1") is None
         assert await other.doubts() == []
     assert places.balances() == [BEFORE, BEFORE]
+
+
+async def test_a_recoverer_that_slept_through_a_commit_and_its_purge_aborts_nothing(
+    log_url: str, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        coordinating(log_url, participants=places.urls) as sleeper,
+        coordinating(log_url, participants=places.urls) as other,
+    ):
+        await decide(log_url, await left_behind(other, places), places)
+        alive = sleeper.journal.alive
+
+        async def sleep(owners: Sequence[tuple[str, int]]) -> frozenset[tuple[str, int]]:
+            """It has listed the branches, and not yet read what was decided about them."""
+            monkeypatch.setattr(sleeper.journal, "alive", alive)
+            assert await other.recover() == 2
+            assert await other.purge(0) == 1
+            return await alive(owners)
+
+        monkeypatch.setattr(sleeper.journal, "alive", sleep)
+        assert await sleeper.recover() == 0
+        assert await other.outcome("g-1") is None
+        assert await other.doubts() == []
+    assert places.balances() == places.moved()
 
 
 # --- what needs a person ------------------------------------------------------------------
@@ -286,6 +317,63 @@ async def test_a_branch_that_went_its_own_way_is_listed_for_ever(
         assert {doubt.verdict for doubt in doubts} == {"heuristic"}
         assert all(branch in doubt.evidence and doubt.gid == "g-1" for doubt in doubts)
         assert told == []
+
+
+@pytest.mark.parametrize("state", ["committing", "aborting"])
+async def test_a_branch_that_went_its_own_way_is_settled_by_hand_and_forgotten_in_time(
+    log_url: str, places: Places, state: str
+) -> None:
+    commits = state == "committing"
+    gate = Gate(state, "Commit" if commits else "Rollback")
+    async with coordinating(log_url, executor=gate) as coordinator:
+        if commits:
+            paying = AsyncBackground(lambda: pay_once(coordinator, places))
+        else:
+            paying = AsyncBackground(lambda: pay_and_be_refused(coordinator, places))
+        await async_eventually(gate.was_reached)
+        branch = (await places.in_doubt())[0]
+        await by_hand(places, branch, not commits)
+        gate.open = True
+        with pytest.raises(HeuristicOutcome):
+            await paying.result()
+    right, wrong = ("committed", "aborted") if commits else ("aborted", "committed")
+    async with coordinating(log_url) as blind:
+        if commits:
+            with pytest.raises(UsageError, match="name it in participants"):
+                await blind.settle_by_hand("g-1", right, "mended")
+    async with coordinating(log_url, participants=places.urls) as console:
+        with pytest.raises(UsageError, match="that stands: bring its databases there"):
+            await console.settle_by_hand("g-1", wrong, "mended")
+        with pytest.raises(UsageError, match="for a reason"):
+            await console.settle_by_hand("g-1", right, " ")
+        await console.settle_by_hand("g-1", right, "mended")
+        assert await console.doubts() == []
+        assert await console.outcome("g-1") == ("commit" if commits else "abort")
+        decision = await console.journal.decision("g-1")
+        assert decision is not None
+        assert branch in decision.evidence
+        assert decision.evidence.endswith("by hand: mended")
+        with pytest.raises(UsageError, match="no heuristic transaction"):
+            await console.settle_by_hand("g-1", right, "again")
+        # Kept as long as any other.
+        assert await console.purge() == 0
+        assert await console.purge(0) == 1
+        assert await console.outcome("g-1") is None
+
+
+async def test_what_is_still_prepared_is_not_settled_by_hand(log_url: str, places: Places) -> None:
+    """Forgotten, its decision would not cover it any more."""
+    async with coordinating(log_url, participants=places.urls) as console:
+        branches = await left_behind(console, places)
+        await decide(log_url, branches, places)
+        await tell(log_url, Finish("g-1", True, "seen by the test"))
+        with pytest.raises(UsageError, match="still prepared"):
+            await console.settle_by_hand("g-1", "committed", "mended")
+        assert {doubt.verdict for doubt in await console.doubts()} == {"commit"}
+        assert await console.recover() == 2
+        await console.settle_by_hand("g-1", "committed", "mended")
+        assert await console.doubts() == []
+    assert places.balances() == places.moved()
 
 
 @pytest.mark.parametrize("number", [0, 1])

@@ -55,6 +55,21 @@ async def test_all_or_none(
         assert view.waiters == ()
 
 
+async def test_a_timeout_tells_the_time_that_was_given_for_all(
+    client: AsyncClient, open_client: Callable[[], AsyncClient]
+) -> None:
+    """The second lock is busy, so the first one has used some of the time up."""
+    first = await open_client().lock("a").acquire()
+    async with open_client().lock("b"):
+        waiting = AsyncBackground(client.locks(["a", "b"], timeout_s=0.5).acquire)
+        await until_waiting(client, "a", 1)
+        await first.release()
+        with pytest.raises(LockTimeout) as raised:
+            await waiting.result()
+        assert str(raised.value).partition(" at ")[0] == "'b' was not granted within 0.5 s"
+        assert (await client.inspect("b")).waiters == ()
+
+
 async def test_what_comes_after_a_busy_one_is_not_kept_meanwhile(
     client: AsyncClient, open_client: Callable[[], AsyncClient]
 ) -> None:

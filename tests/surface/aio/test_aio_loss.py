@@ -11,6 +11,7 @@ import pytest
 
 from concordant import AsyncClient, LockLost
 from concordant.aio.lease import AsyncLease
+from concordant.drivers.urls import mask
 from concordant.locking.operations import Acquire, Confirm, Release, Renew
 from tests.provision.bridge import async_sleep
 from tests.surface.aio.standing import holders, until_waiting
@@ -56,7 +57,7 @@ async def test_a_lease_is_kept_while_its_holder_lives(
 
 
 async def test_a_lease_that_was_broken_is_lost(
-    client: AsyncClient, open_client: Callable[[], AsyncClient]
+    client: AsyncClient, open_client: Callable[[], AsyncClient], lock_url: str
 ) -> None:
     news = News()
     lease = await client.lock("a", ttl_s=TTL_S).acquire()
@@ -68,8 +69,11 @@ async def test_a_lease_that_was_broken_is_lost(
     assert "lost" in repr(lease)
     with pytest.raises(LockLost, match="'a'"):
         lease.check()
-    with pytest.raises(LockLost, match="broken"):
+    with pytest.raises(LockLost, match="broken") as raised:
         await lease.release()
+    said = str(raised.value)
+    assert said.startswith(f"the lease on 'a' at {mask(lock_url)} (fence {lease.fence}) is over: ")
+    assert said.endswith("stop acting as its holder")
     await async_sleep(TTL_S)
     assert len(news.told) == 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -406,6 +406,34 @@ async def test_under_its_next_epoch_a_process_goes_on_with_its_own(
             await coordinator.run(saga, PAYLOAD, gid="g-1")
         assert await coordinator.recover() == 1
     assert banks.works == ["debit", "credit"]
+    assert banks.balances() == MOVED
+
+
+async def test_one_that_slept_through_the_end_and_its_purge_begins_nothing(
+    log_url: str, banks: Banks
+) -> None:
+    """It asks for the second time, since the reply to its first request was lost."""
+    saga, other = banks.saga(), banks.saga()
+
+    async def sleep(
+        machine: str, state: str, command: object, action: Callable[[], Awaitable[Any]]
+    ) -> Any:
+        if isinstance(command, Create):
+            await action()
+            await lapse(one)
+            assert await another.recover() == 1
+            assert await another.purge(0) == 1
+        return await action()
+
+    async with (
+        coordinating(log_url, other) as another,
+        coordinating(log_url, saga, executor=sleep) as one,
+    ):
+        with pytest.raises(OutcomeUnknown, match="g-1 is stored is not known"):
+            await one.run(saga, PAYLOAD, gid="g-1")
+        assert await another.sagas() == []
+        assert await one.recover() == 0
+    assert banks.calls == ["debit", "credit"]
     assert banks.balances() == MOVED
 
 

@@ -4,11 +4,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from concordant import Coordinator, HeuristicOutcome, OutcomeUnknown, TransactionAborted
+from concordant import (
+    Coordinator,
+    HeuristicOutcome,
+    OutcomeUnknown,
+    TransactionAborted,
+    UsageError,
+)
 from concordant.drivers import registry
 from concordant.sync.recovery import Recovered
 from concordant.transactions.names import BranchId, new_gid, new_owner
@@ -17,6 +24,7 @@ from concordant.transactions.operations import (
     CloseOwner,
     Create,
     Decide,
+    Finish,
     LogOperation,
     OpenOwner,
 )
@@ -232,9 +240,8 @@ def pay_once(coordinator: Coordinator, places: Places) -> None:
 
 
 def test_one_that_slept_through_an_abort_and_its_purge_commits_nothing(
-    log_url: str, places: Places, monkeypatch: pytest.MonkeyPatch
+    log_url: str, places: Places
 ) -> None:
-    monkeypatch.setattr("concordant.sync.journal._PAUSES_S", (0.01, 0.01))
     gate = Gate("deciding", "WriteDecision")
     with (
         coordinating(log_url, executor=gate) as sleeper,
@@ -252,6 +259,30 @@ def test_one_that_slept_through_an_abort_and_its_purge_commits_nothing(
         assert other.outcome("g-1") is None
         assert other.doubts() == []
     assert places.balances() == [BEFORE, BEFORE]
+
+
+def test_a_recoverer_that_slept_through_a_commit_and_its_purge_aborts_nothing(
+    log_url: str, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        coordinating(log_url, participants=places.urls) as sleeper,
+        coordinating(log_url, participants=places.urls) as other,
+    ):
+        decide(log_url, left_behind(other, places), places)
+        alive = sleeper.journal.alive
+
+        def sleep(owners: Sequence[tuple[str, int]]) -> frozenset[tuple[str, int]]:
+            """It has listed the branches, and not yet read what was decided about them."""
+            monkeypatch.setattr(sleeper.journal, "alive", alive)
+            assert other.recover() == 2
+            assert other.purge(0) == 1
+            return alive(owners)
+
+        monkeypatch.setattr(sleeper.journal, "alive", sleep)
+        assert sleeper.recover() == 0
+        assert other.outcome("g-1") is None
+        assert other.doubts() == []
+    assert places.balances() == places.moved()
 
 
 # --- what needs a person ------------------------------------------------------------------
@@ -283,6 +314,63 @@ def test_a_branch_that_went_its_own_way_is_listed_for_ever(
         assert {doubt.verdict for doubt in doubts} == {"heuristic"}
         assert all(branch in doubt.evidence and doubt.gid == "g-1" for doubt in doubts)
         assert told == []
+
+
+@pytest.mark.parametrize("state", ["committing", "aborting"])
+def test_a_branch_that_went_its_own_way_is_settled_by_hand_and_forgotten_in_time(
+    log_url: str, places: Places, state: str
+) -> None:
+    commits = state == "committing"
+    gate = Gate(state, "Commit" if commits else "Rollback")
+    with coordinating(log_url, executor=gate) as coordinator:
+        if commits:
+            paying = Background(lambda: pay_once(coordinator, places))
+        else:
+            paying = Background(lambda: pay_and_be_refused(coordinator, places))
+        eventually(gate.was_reached)
+        branch = (places.in_doubt())[0]
+        by_hand(places, branch, not commits)
+        gate.open = True
+        with pytest.raises(HeuristicOutcome):
+            paying.result()
+    right, wrong = ("committed", "aborted") if commits else ("aborted", "committed")
+    with coordinating(log_url) as blind:
+        if commits:
+            with pytest.raises(UsageError, match="name it in participants"):
+                blind.settle_by_hand("g-1", right, "mended")
+    with coordinating(log_url, participants=places.urls) as console:
+        with pytest.raises(UsageError, match="that stands: bring its databases there"):
+            console.settle_by_hand("g-1", wrong, "mended")
+        with pytest.raises(UsageError, match="for a reason"):
+            console.settle_by_hand("g-1", right, " ")
+        console.settle_by_hand("g-1", right, "mended")
+        assert console.doubts() == []
+        assert console.outcome("g-1") == ("commit" if commits else "abort")
+        decision = console.journal.decision("g-1")
+        assert decision is not None
+        assert branch in decision.evidence
+        assert decision.evidence.endswith("by hand: mended")
+        with pytest.raises(UsageError, match="no heuristic transaction"):
+            console.settle_by_hand("g-1", right, "again")
+        # Kept as long as any other.
+        assert console.purge() == 0
+        assert console.purge(0) == 1
+        assert console.outcome("g-1") is None
+
+
+def test_what_is_still_prepared_is_not_settled_by_hand(log_url: str, places: Places) -> None:
+    """Forgotten, its decision would not cover it any more."""
+    with coordinating(log_url, participants=places.urls) as console:
+        branches = left_behind(console, places)
+        decide(log_url, branches, places)
+        tell(log_url, Finish("g-1", True, "seen by the test"))
+        with pytest.raises(UsageError, match="still prepared"):
+            console.settle_by_hand("g-1", "committed", "mended")
+        assert {doubt.verdict for doubt in console.doubts()} == {"commit"}
+        assert console.recover() == 2
+        console.settle_by_hand("g-1", "committed", "mended")
+        assert console.doubts() == []
+    assert places.balances() == places.moved()
 
 
 @pytest.mark.parametrize("number", [0, 1])

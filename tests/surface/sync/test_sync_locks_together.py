@@ -56,6 +56,21 @@ def test_all_or_none(
         assert view.waiters == ()
 
 
+def test_a_timeout_tells_the_time_that_was_given_for_all(
+    client: Client, open_client: Callable[[], Client]
+) -> None:
+    """The second lock is busy, so the first one has used some of the time up."""
+    first = open_client().lock("a").acquire()
+    with open_client().lock("b"):
+        waiting = Background(client.locks(["a", "b"], timeout_s=0.5).acquire)
+        until_waiting(client, "a", 1)
+        first.release()
+        with pytest.raises(LockTimeout) as raised:
+            waiting.result()
+        assert str(raised.value).partition(" at ")[0] == "'b' was not granted within 0.5 s"
+        assert (client.inspect("b")).waiters == ()
+
+
 def test_what_comes_after_a_busy_one_is_not_kept_meanwhile(
     client: Client, open_client: Callable[[], Client]
 ) -> None:

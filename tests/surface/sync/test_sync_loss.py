@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 
 from concordant import Client, LockLost
+from concordant.drivers.urls import mask
 from concordant.locking.operations import Acquire, Confirm, Release, Renew
 from concordant.sync.lease import Lease
 from tests.provision.bridge import sleep
@@ -56,7 +57,9 @@ def test_a_lease_is_kept_while_its_holder_lives(
     assert news.told == []
 
 
-def test_a_lease_that_was_broken_is_lost(client: Client, open_client: Callable[[], Client]) -> None:
+def test_a_lease_that_was_broken_is_lost(
+    client: Client, open_client: Callable[[], Client], lock_url: str
+) -> None:
     news = News()
     lease = client.lock("a", ttl_s=TTL_S).acquire()
     lease.on_lost(news)
@@ -67,8 +70,11 @@ def test_a_lease_that_was_broken_is_lost(client: Client, open_client: Callable[[
     assert "lost" in repr(lease)
     with pytest.raises(LockLost, match="'a'"):
         lease.check()
-    with pytest.raises(LockLost, match="broken"):
+    with pytest.raises(LockLost, match="broken") as raised:
         lease.release()
+    said = str(raised.value)
+    assert said.startswith(f"the lease on 'a' at {mask(lock_url)} (fence {lease.fence}) is over: ")
+    assert said.endswith("stop acting as its holder")
     sleep(TTL_S)
     assert len(news.told) == 1
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -397,6 +397,32 @@ def test_under_its_next_epoch_a_process_goes_on_with_its_own(log_url: str, banks
             coordinator.run(saga, PAYLOAD, gid="g-1")
         assert coordinator.recover() == 1
     assert banks.works == ["debit", "credit"]
+    assert banks.balances() == MOVED
+
+
+def test_one_that_slept_through_the_end_and_its_purge_begins_nothing(
+    log_url: str, banks: Banks
+) -> None:
+    """It asks for the second time, since the reply to its first request was lost."""
+    saga, other = banks.saga(), banks.saga()
+
+    def sleep(machine: str, state: str, command: object, action: Callable[[], Any]) -> Any:
+        if isinstance(command, Create):
+            action()
+            lapse(one)
+            assert another.recover() == 1
+            assert another.purge(0) == 1
+        return action()
+
+    with (
+        coordinating(log_url, other) as another,
+        coordinating(log_url, saga, executor=sleep) as one,
+    ):
+        with pytest.raises(OutcomeUnknown, match="g-1 is stored is not known"):
+            one.run(saga, PAYLOAD, gid="g-1")
+        assert another.sagas() == []
+        assert one.recover() == 0
+    assert banks.calls == ["debit", "credit"]
     assert banks.balances() == MOVED
 
 

@@ -5,8 +5,8 @@ Twins by hand: what psycopg waits with differs between its two worlds.
 
 from __future__ import annotations
 
-import select
-from typing import Any, Final, NoReturn, TypeVar
+import asyncio
+from typing import Any, Final, NoReturn, Self, TypeVar
 
 import psycopg
 from psycopg import generators
@@ -15,6 +15,7 @@ from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.rows import tuple_row
 
+from concordant.drivers.polling import Poll
 from concordant.errors import UsageError
 
 RV = TypeVar("RV")
@@ -30,9 +31,7 @@ def is_alive(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any])
     """
     if connection.closed:
         return False
-    poll = select.poll()
-    poll.register(connection.pgconn.socket, select.POLLIN)
-    return not poll.poll(0)
+    return not Poll(connection.pgconn.socket).ready(0)
 
 
 # What a branch may have set for its session must not meet the next one.
@@ -62,6 +61,11 @@ def _check(results: list[PGresult], encoding: str, needed: int | None) -> None:
             raise psycopg.errors.error_from_result(result, encoding)
 
 
+def _close_unused(connecting: asyncio.Task[Any]) -> None:
+    if not connecting.cancelled() and connecting.exception() is None:
+        connecting.result().pgconn.finish()
+
+
 def _refuse(what: str) -> NoReturn:
     raise UsageError(
         f"{what} on a branch's connection: leave the body, and the coordinator ends it"
@@ -73,6 +77,13 @@ class BoundConnection(psycopg.Connection[tuple[Any, ...]]):
 
     reply_timeout_s: float | None = None
     lent = True
+    # Whether a statement by itself is a transaction at READ COMMITTED.
+    read_committed = True
+
+    @classmethod
+    def open(cls, conninfo: str) -> Self:
+        """Return a new connection, in autocommit mode."""
+        return cls.connect(conninfo, autocommit=True)
 
     def lend(self, reply_timeout_s: float) -> None:
         """Make it as good as new for the next user, whatever the last one has set on it."""
@@ -135,6 +146,24 @@ class AsyncBoundConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
 
     reply_timeout_s: float | None = None
     lent = True
+    # Whether a statement by itself is a transaction at READ COMMITTED.
+    read_committed = True
+
+    @classmethod
+    async def open(cls, conninfo: str) -> Self:
+        """Return a new connection, in autocommit mode.
+
+        A task that is cancelled meanwhile leaves it to be closed as soon as it is there: half
+        of one would stay with the server until the collector of cycles comes to it.
+        """
+        connecting = asyncio.ensure_future(cls.connect(conninfo, autocommit=True))
+        try:
+            return await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            connecting.add_done_callback(_close_unused)
+            raise
+        finally:
+            del connecting  # which refers to what it raised, and that to this frame
 
     def lend(self, reply_timeout_s: float) -> None:
         """Make it as good as new for the next user, whatever the last one has set on it."""

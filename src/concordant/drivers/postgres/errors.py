@@ -14,10 +14,14 @@ from concordant.errors import (
     UsageError,
 )
 
+ONLY_READS: Final = (
+    "it is read-only: name the primary, or set default_transaction_read_only off for the user"
+)
+
 # What an SQLSTATE means, or all that begin like this; the first that fits counts. Everything
 # else that comes from the server is a refusal of this very request, which then did nothing.
 _MEANING: Final[tuple[tuple[str, type[ConcordantError], str], ...]] = (
-    ("25006", GuaranteeUnavailable, "it is read-only; name the primary"),
+    ("25006", GuaranteeUnavailable, ONLY_READS),
     ("42501", UsageError, "the user may not do that; grant it"),
     ("28P01", UsageError, "the password was refused"),
     ("28", UsageError, "the user was refused"),
@@ -67,6 +71,7 @@ def connection_error(error: psycopg.Error, place: str) -> ConcordantError:
         ("password authentication failed", "the user or password was refused"),
         ("no password supplied", "it wants a password"),
         ("does not exist", "there is no such database or user"),
+        ("unsupported startup parameter", "it is a pooler; name the database itself"),
         ("no pg_hba.conf entry", "it does not let this host or user in"),
     ):
         if word in text:

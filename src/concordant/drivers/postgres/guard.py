@@ -13,7 +13,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from concordant.drivers.postgres.schema import GUARD
-from concordant.errors import BackendUnavailable, StaleFence, UsageError
+from concordant.errors import BackendUnavailable, GuaranteeUnavailable, StaleFence, UsageError
 
 # A newer fence passes, and so does the same holder once more.
 _PASS: Final[LiteralString] = (
@@ -54,7 +54,8 @@ def guard(connection: psycopg.Connection[Any], name: str, lease: Fenced) -> None
     back with them. While a predecessor's transaction is open or in doubt it waits, as long as
     the connection's `lock_timeout` says (in a branch 5 s). Raises StaleFence when a newer
     fence has passed, BackendUnavailable when the wait was too long (roll back and retry),
-    UsageError outside of a transaction or without the guard's table. At REPEATABLE READ the
+    UsageError outside of a transaction or without the guard's table, GuaranteeUnavailable in one
+    that is read-only. At REPEATABLE READ the
     database itself refuses to go on after such a wait.
     """
     _check(connection, name)
@@ -92,6 +93,11 @@ def _meaning(error: psycopg.Error, name: str) -> Exception:
     if isinstance(error, psycopg.errors.LockNotAvailable | psycopg.errors.SerializationFailure):
         return BackendUnavailable(
             f"guard {name!r} is held by a transaction that is open or in doubt; roll back and retry"
+        )
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+        return GuaranteeUnavailable(
+            f"guard({name!r}) has to write, and this transaction is read-only: begin it READ WRITE,"
+            " or set default_transaction_read_only off for the user"
         )
     if isinstance(error, psycopg.errors.UndefinedTable):
         return UsageError(f"guard({name!r}): this database has no guards; call ensure_guard() once")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
 import time
 from typing import Final
 
 import psycopg
 
+from concordant.drivers.polling import Poll
 from concordant.drivers.postgres.connections import BoundConnection
 from concordant.drivers.postgres.errors import connection_error, translate
 from concordant.drivers.postgres.lockwire import hint
@@ -34,15 +34,17 @@ class PostgresHints:
             raise connection_error(error, options.place) from None
         self._connection.reply_timeout_s = options.reply_timeout_s
         self._wake, self._woken = socket.socketpair()
-        self._poll = select.poll()
-        self._poll.register(self._connection.pgconn.socket, select.POLLIN)
-        self._poll.register(self._woken, select.POLLIN)
+        self._poll = Poll(self._connection.pgconn.socket, self._woken)
         self._arrived: list[Hint] = []
         self._connection.add_notify_handler(self._note)
         self._closed = False
         self._probe_s = time.monotonic() + _PROBE_S
         try:
-            self._connection.execute(f"LISTEN concordant_{client}")
+            found = self._connection.execute("SELECT pg_backend_pid()").fetchone()
+            # Behind a pooler the session that listens would be somebody else's the next moment.
+            # Without hints, waiters keep their places and ask now and then.
+            if found == (self._connection.pgconn.backend_pid,):
+                self._connection.execute(f"LISTEN concordant_{client}")
         except psycopg.Error as error:
             self._connection.close()
             raise translate(error, options.place, sent=False) from error
@@ -60,7 +62,7 @@ class PostgresHints:
             left_s = end_s - time.monotonic()
             if left_s <= 0:
                 break
-            if self._poll.poll(left_s * 1000):
+            if self._poll.ready(left_s):
                 self._receive()
         if self._closed:
             raise BackendUnavailable(f"{self._options.place}: the hint channel is closed")

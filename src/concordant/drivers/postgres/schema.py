@@ -6,6 +6,8 @@ import hashlib
 from importlib.resources import files
 from typing import Final, LiteralString
 
+from concordant.drivers.postgres.versions import mark
+
 META: Final = (
     "CREATE TABLE IF NOT EXISTS concordant_meta (key text PRIMARY KEY, value text NOT NULL)"
 )
@@ -27,11 +29,16 @@ DURABLE: Final[LiteralString] = (
     " WHERE current_setting('synchronous_commit') = 'off'"
 )
 
+# What every transaction of our own begins with, whatever the default of the role or database is:
+# after waiting for rows it has to see what those have left that it waited for. The work of users
+# is done at the isolation that they chose.
+BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
+
 # CREATE TABLE IF NOT EXISTS fails when two sessions run it at once, so they take turns.
 SETUP_LOCK: Final = "SELECT pg_advisory_xact_lock(7165921843300187)"
 
-# Whoever decides holds the turn (shared), and a purge passes through it (exclusive): so a
-# decision that has looked at its owner's lease is in the table before any other is forgotten.
+# Whoever decides, or creates a record, holds the turn (shared), and a purge passes through it
+# (exclusive): what has looked at its owner's lease is in the table before anything is forgotten.
 # One in the middle keeps a purge waiting, and what wants to decide behind it; not for long.
 DECIDING: Final = "SELECT pg_advisory_xact_lock_shared(7165921843300188)"
 DECIDED: Final = (
@@ -90,11 +97,12 @@ LOCK_FUNCTIONS: Final = ("lock_step.sql", "lock_apply.sql")
 def lock_functions() -> tuple[str, str]:
     """Return the statements that make the lock functions, and the version they carry.
 
-    The version is a digest of their text, kept as the comment on the table: a client that
-    brings other functions than it finds replaces them.
+    The version names a digest of their text, and is the comment on the table: a client that
+    brings other functions than it finds replaces them, unless the schema is newer than its own.
     """
     text = "\n".join((files(__package__) / name).read_text("utf-8") for name in LOCK_FUNCTIONS)
-    return text, hashlib.sha256(text.encode()).hexdigest()[:16]
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return text, mark(f", functions {digest}")
 
 
 BARRIER: Final = """CREATE TABLE IF NOT EXISTS concordant_barrier (

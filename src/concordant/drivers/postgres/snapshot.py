@@ -107,7 +107,7 @@ class Snapshot:
         commits = {
             each.owner
             for each in self._part
-            if isinstance(each, Decide) and each.outcome == "commit"
+            if isinstance(each, Create) or (isinstance(each, Decide) and each.outcome == "commit")
         } - leased
         looked = {each.owner for each in self._part if isinstance(each, Advance)}
         for each in self._part:
@@ -115,7 +115,7 @@ class Snapshot:
                 looked |= {owner for owner, _ in each.owners}
         select: LiteralString = f"SELECT {_OWNER_COLUMNS} FROM concordant_log_owner"
         locked: LiteralString = f"{select} WHERE owner = ANY(%s) ORDER BY owner FOR UPDATE"
-        # Who decides waits for a renewal under way, or would be told that its epoch is over.
+        # These wait for a renewal under way, or would be told that the epoch is over.
         shared: LiteralString = f"{select} WHERE owner = ANY(%s) ORDER BY owner FOR SHARE"
         seen: LiteralString = f"{select} WHERE owner = ANY(%s)"
         wanted = ((locked, leased), (shared, commits), (seen, looked - leased - commits))

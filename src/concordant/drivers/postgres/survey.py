@@ -8,7 +8,7 @@ from typing import Any, Final, LiteralString
 import psycopg
 
 from concordant.drivers.capabilities import Survey
-from concordant.drivers.postgres.errors import connection_error, translate
+from concordant.drivers.postgres.errors import ONLY_READS, connection_error, translate
 from concordant.drivers.postgres.options import PostgresOptions
 
 _USES: Final = {
@@ -25,7 +25,8 @@ _USES: Final = {
 _LOOK: Final[LiteralString] = """
 SELECT array(SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NULL),
     current_setting('max_prepared_transactions')::int, pg_is_in_recovery(), current_schema(),
-    coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)
+    coalesce(has_schema_privilege(current_schema(), 'CREATE'), false),
+    current_setting('default_transaction_read_only')::bool
 """
 
 
@@ -42,17 +43,15 @@ def survey(url: str, port: str) -> Survey:
             row: Any = connection.execute(_LOOK, (list(_USES[port]),)).fetchone()
         except psycopg.Error as error:
             raise translate(error, options.place, sent=False) from error
-    missing, slots, standby, schema, may_create = row
-    return Survey(
-        tuple(missing), _hindrance(port, bool(missing), slots, standby, schema, may_create)
-    )
-
-
-def _hindrance(
-    port: str, misses: bool, slots: int, standby: bool, schema: str | None, may_create: bool
-) -> str:
+    missing, slots, standby, schema, may_create, only_reads = row
     if standby:
-        return "it is a standby; name the primary"
+        return Survey(tuple(missing), "it is a standby; name the primary")
+    if only_reads:
+        return Survey(tuple(missing), ONLY_READS)
+    return Survey(tuple(missing), _hindrance(port, bool(missing), slots, schema, may_create))
+
+
+def _hindrance(port: str, misses: bool, slots: int, schema: str | None, may_create: bool) -> str:
     if port == "participant" and slots == 0:
         return (
             "it cannot prepare transactions: max_prepared_transactions is 0; set it to at least"

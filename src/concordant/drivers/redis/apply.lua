@@ -371,7 +371,10 @@ local function load(key)
     return {RECORD_FORMAT, 0, 1, {}, {}, {}, queue = ''}
   end
   local good, rest, record = pcall(unpacked_from, packed, 1, 0)
-  if not good or type(record) ~= 'table' or record[FORMAT] ~= RECORD_FORMAT then
+  local found = good and type(record) == 'table' and tonumber(record[FORMAT])
+  if found and found > RECORD_FORMAT then
+    return nil, format('R"a newer concordant wrote it (format %.0f); upgrade this one"', found)
+  elseif found ~= RECORD_FORMAT then
     return nil, 'R"its key holds something else than a lock of this version"'
   end
   record.queue = rest > 0 and sub(packed, rest + 1) or ''

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
 import ssl
 import threading
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError
 
+from concordant.drivers.polling import Poll
 from concordant.drivers.redis.codec import decode_hint
 from concordant.drivers.redis.errors import translate
 from concordant.drivers.redis.link import connection_for
@@ -92,9 +92,7 @@ class ChannelStream:
             early.append(self._connection.read_response(disable_decoding=True))
         self._socket = self._connection._sock
         self._socket.settimeout(0)
-        self._poll = select.poll()
-        self._poll.register(self._socket, select.POLLIN)
-        self._poll.register(self._wake, select.POLLIN)
+        self._poll = Poll(self._socket, self._wake)
         return self._hints(early)
 
     def _arrived(self) -> list[Hint]:
@@ -134,8 +132,7 @@ class ChannelStream:
 
     def _wait(self, timeout_s: float) -> bool:
         """Wait until there is something to be read, and tell whether there is."""
-        ready = dict(self._poll.poll(timeout_s * 1000))
-        return self._socket.fileno() in ready
+        return self._socket.fileno() in self._poll.ready(timeout_s)
 
     def _check_open(self) -> None:
         if self._closed:

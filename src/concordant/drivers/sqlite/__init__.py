@@ -20,7 +20,7 @@ from concordant.errors import GuaranteeUnavailable
 
 def lock_store(url: str) -> LockStore:
     """Return the lock store in the file, not yet opened."""
-    _check_platform()
+    check_platform()
     from concordant.drivers.sqlite.locks import SqliteLockStore
 
     return SqliteLockStore(SqliteOptions.parse(url))
@@ -33,7 +33,7 @@ def async_lock_store(url: str) -> AsyncLockStore:
 
 def transaction_log(url: str) -> TransactionLog:
     """Return the transaction log in the file, not yet opened."""
-    _check_platform()
+    check_platform()
     from concordant.drivers.sqlite.log import SqliteTransactionLog
 
     return SqliteTransactionLog(SqliteOptions.parse(url))
@@ -46,7 +46,7 @@ def async_transaction_log(url: str) -> AsyncTransactionLog:
 
 def participant(url: str) -> Participant:
     """Return the file as a participant in two-phase commit, not yet opened."""
-    _check_platform()
+    check_platform()
     from concordant.drivers.sqlite.manager import SqliteParticipant
 
     return SqliteParticipant(url)
@@ -54,7 +54,7 @@ def participant(url: str) -> Participant:
 
 def async_participant(url: str) -> AsyncParticipant:
     """Return the file as a participant, not yet opened, each branch on a thread of its own."""
-    _check_platform()
+    check_platform()
     from concordant.drivers.sqlite.aio import AsyncSqliteParticipant
 
     return AsyncSqliteParticipant(participant(url))
@@ -62,7 +62,7 @@ def async_participant(url: str) -> AsyncParticipant:
 
 def barrier(url: str) -> Barrier:
     """Return the file as a database with barriers for saga steps, not yet opened."""
-    _check_platform()
+    check_platform()
     from concordant.drivers.sqlite.barriers import SqliteBarrier
 
     return SqliteBarrier(url)
@@ -70,19 +70,20 @@ def barrier(url: str) -> Barrier:
 
 def async_barrier(url: str) -> AsyncBarrier:
     """Return the file with barriers, not yet opened, each step on a thread of its own."""
-    _check_platform()
+    check_platform()
     from concordant.drivers.sqlite.aio import AsyncSqliteBarrier
 
     return AsyncSqliteBarrier(barrier(url))
 
 
-def _check_platform() -> None:
+def check_platform() -> None:
+    """Raise GuaranteeUnavailable where the system lacks what files are shared by."""
     try:
         # Not by the platform's name: Windows is not the only one without.
         from fcntl import flock  # noqa: F401
         from socket import AF_UNIX  # noqa: F401
     except ImportError as error:
         raise GuaranteeUnavailable(
-            f"sqlite:// needs flock and Unix sockets, which this system ({sys.platform}) lacks;"
-            " use a server such as redis:// or postgresql://, or memory:// within one process"
+            f"sqlite:// needs flock and Unix sockets, which this system ({sys.platform}) lacks:"
+            " use a server (redis://, postgresql://), memory:// within one process, or WSL"
         ) from error

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from concordant.drivers.capabilities import Survey
+from concordant.drivers.sqlite import check_platform
 from concordant.drivers.sqlite.connections import open_error
-from concordant.drivers.sqlite.database import get_meta
 from concordant.drivers.sqlite.options import SqliteOptions
 
 
@@ -38,6 +38,7 @@ def survey(url: str, port: str) -> Survey:
 
     Raises UsageError if the file is none of SQLite's, BackendUnavailable if it is locked.
     """
+    check_platform()
     options, use = SqliteOptions.parse(url), _USES[port]
     folder = os.path.dirname(options.path)
     wanted = (_META, *use.tables)
@@ -63,6 +64,8 @@ def survey(url: str, port: str) -> Survey:
 
 def _look(options: SqliteOptions, kind: str) -> tuple[set[str], bool]:
     """Return the file's tables, and whether those of this kind are among them."""
+    from concordant.drivers.sqlite.database import get_meta  # here, since it needs a Unix
+
     # As one that may write, or a file in WAL mode that nobody has open could not be read. It
     # writes nothing, and makes no file.
     name = f"file:{quote(options.path)}?mode=rw"

@@ -14,6 +14,7 @@ from concordant.drivers.postgres.errors import is_lost, translate
 from concordant.drivers.postgres.options import PostgresOptions
 from concordant.drivers.postgres.promises import CAPABILITIES
 from concordant.drivers.postgres.schema import BARRIER, DURABLE
+from concordant.drivers.postgres.versions import marked
 from concordant.errors import BackendUnavailable, ConcordantError, OutcomeUnknown, UsageError
 from concordant.transactions.barrier import Op, Ruling, judge, why_refused
 
@@ -191,5 +192,6 @@ class AsyncPostgresBarrier:
             return
         ((there,),) = await self._pool.run("SELECT to_regclass('concordant_barrier') IS NOT NULL")
         if not there:
-            await self._pool.create((BARRIER,))
+            await self._pool.create((BARRIER, marked("concordant_barrier")))
+        await self._pool.refuse_newer("concordant_barrier")
         self._ready = True

@@ -19,6 +19,7 @@ from concordant.drivers.postgres.lockwire import LIMITS, decode, encode
 from concordant.drivers.postgres.options import PostgresOptions
 from concordant.drivers.postgres.promises import CAPABILITIES
 from concordant.drivers.postgres.schema import LOCK, META, lock_functions
+from concordant.drivers.postgres.versions import refuse_newer
 from concordant.locking.batch import check_size, refusal
 from concordant.locking.operations import Operation, Result
 
@@ -78,6 +79,7 @@ class AsyncPostgresLockStore:
         ((found,),) = await self._pool.run(
             "SELECT obj_description(to_regclass('concordant_lock'), 'pg_class')"
         )
+        refuse_newer(self.options.place, found)
         if found != version:
             comment: Any = sql.SQL("COMMENT ON TABLE concordant_lock IS {}").format(
                 sql.Literal(version)

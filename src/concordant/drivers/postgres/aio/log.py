@@ -13,14 +13,16 @@ from concordant.drivers.postgres.connections import AsyncBoundConnection
 from concordant.drivers.postgres.errors import translate
 from concordant.drivers.postgres.options import PostgresOptions
 from concordant.drivers.postgres.promises import CAPABILITIES
-from concordant.drivers.postgres.schema import DECIDED, DECIDING, DURABLE, LOG, META
+from concordant.drivers.postgres.schema import BEGIN, DECIDED, DECIDING, DURABLE, LOG, META
 from concordant.drivers.postgres.snapshot import Snapshot, refs_text, segments
+from concordant.drivers.postgres.versions import marked
 from concordant.errors import BackendUnavailable, OutcomeUnknown
 from concordant.transactions.logcheck import check_size, malformed
 from concordant.transactions.logmodel import decided_fresh, only_decides, perform
 from concordant.transactions.logrows import LogMoment
 from concordant.transactions.names import new_log_id
 from concordant.transactions.operations import (
+    Create,
     Decide,
     Finish,
     Finished,
@@ -34,7 +36,7 @@ from concordant.transactions.operations import (
 _CLOCK: Final = "(extract(epoch FROM clock_timestamp()) * 1e6)::bigint"
 _MOMENT: Final = f"SELECT {_CLOCK}, (SELECT value FROM concordant_meta WHERE key = 'log.id')"
 _BEGIN: Final[tuple[LiteralString, ...]] = (
-    "BEGIN",
+    BEGIN,
     # A process that is stopped between the two round trips must not keep rows from the others.
     "SET LOCAL idle_in_transaction_session_timeout = 3000",
     DURABLE,
@@ -111,7 +113,8 @@ class AsyncPostgresLog:
             " AND to_regclass('concordant_meta') IS NOT NULL"
         )
         if not there:
-            await self._pool.create((META, *LOG))
+            await self._pool.create((META, *LOG, marked("concordant_log_owner")))
+        await self._pool.refuse_newer("concordant_log_owner")
         await self._pool.run(
             "INSERT INTO concordant_meta VALUES ('log.id', %s) ON CONFLICT DO NOTHING",
             (new_log_id(),),
@@ -168,7 +171,7 @@ class AsyncPostgresLog:
             snapshot = Snapshot(sound)
             if isinstance(sound[0], Purge):
                 snapshot.purge_until_us = await self._decided(connection)
-            decides = any(isinstance(each, Decide) for each in sound)
+            decides = any(isinstance(each, Decide | Create) for each in sound)
             async with connection.pipeline():
                 for statement in (*_BEGIN, DECIDING) if decides else _BEGIN:
                     await connection.execute(statement)

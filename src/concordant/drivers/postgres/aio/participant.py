@@ -14,7 +14,8 @@ from concordant.drivers.postgres.connections import AsyncBranchConnection
 from concordant.drivers.postgres.errors import is_lost, translate
 from concordant.drivers.postgres.options import PostgresOptions
 from concordant.drivers.postgres.promises import CAPABILITIES
-from concordant.drivers.postgres.schema import BRANCH, GUARD, META
+from concordant.drivers.postgres.schema import BEGIN, BRANCH, GUARD, META
+from concordant.drivers.postgres.versions import marked
 from concordant.errors import BackendUnavailable, GuaranteeUnavailable, OutcomeUnknown
 from concordant.transactions.names import BranchId, new_log_id
 
@@ -67,8 +68,14 @@ class AsyncPostgresParticipant:
             )
         if standby:
             raise GuaranteeUnavailable(f"{self.place} is a standby; name the primary")
+        if self._pool.pooled:
+            raise GuaranteeUnavailable(
+                f"{self.place} is a pooler, and a branch needs a session of its own; name the "
+                "database itself"
+            )
         if not has_tables:
-            await self._pool.create((META, BRANCH, GUARD))
+            await self._pool.create((META, BRANCH, GUARD, marked("concordant_branch")))
+        await self._pool.refuse_newer("concordant_branch")
         await self._pool.run(
             "INSERT INTO concordant_meta VALUES ('resource.id', %s) ON CONFLICT DO NOTHING",
             (new_log_id(),),
@@ -127,7 +134,7 @@ class AsyncPostgresParticipant:
         try:
             # The tombstone makes a commit that is still on its way fail on the key. If its
             # transaction is open, this waits for it, bounded.
-            await connection.execute("BEGIN")
+            await connection.execute(BEGIN)
             await connection.execute(
                 "INSERT INTO concordant_branch (branch, state) VALUES (%s, 'refused')"
                 " ON CONFLICT DO NOTHING",

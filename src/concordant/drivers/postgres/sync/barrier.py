@@ -15,6 +15,7 @@ from concordant.drivers.postgres.options import PostgresOptions
 from concordant.drivers.postgres.promises import CAPABILITIES
 from concordant.drivers.postgres.schema import BARRIER, DURABLE
 from concordant.drivers.postgres.sync.pool import Pool
+from concordant.drivers.postgres.versions import marked
 from concordant.errors import BackendUnavailable, ConcordantError, OutcomeUnknown, UsageError
 from concordant.transactions.barrier import Op, Ruling, judge, why_refused
 
@@ -192,5 +193,6 @@ class PostgresBarrier:
             return
         ((there,),) = self._pool.run("SELECT to_regclass('concordant_barrier') IS NOT NULL")
         if not there:
-            self._pool.create((BARRIER,))
+            self._pool.create((BARRIER, marked("concordant_barrier")))
+        self._pool.refuse_newer("concordant_barrier")
         self._ready = True

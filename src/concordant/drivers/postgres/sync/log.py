@@ -13,15 +13,17 @@ from concordant.drivers.postgres.connections import BoundConnection
 from concordant.drivers.postgres.errors import translate
 from concordant.drivers.postgres.options import PostgresOptions
 from concordant.drivers.postgres.promises import CAPABILITIES
-from concordant.drivers.postgres.schema import DECIDED, DECIDING, DURABLE, LOG, META
+from concordant.drivers.postgres.schema import BEGIN, DECIDED, DECIDING, DURABLE, LOG, META
 from concordant.drivers.postgres.snapshot import Snapshot, refs_text, segments
 from concordant.drivers.postgres.sync.pool import Pool
+from concordant.drivers.postgres.versions import marked
 from concordant.errors import BackendUnavailable, OutcomeUnknown
 from concordant.transactions.logcheck import check_size, malformed
 from concordant.transactions.logmodel import decided_fresh, only_decides, perform
 from concordant.transactions.logrows import LogMoment
 from concordant.transactions.names import new_log_id
 from concordant.transactions.operations import (
+    Create,
     Decide,
     Finish,
     Finished,
@@ -35,7 +37,7 @@ from concordant.transactions.operations import (
 _CLOCK: Final = "(extract(epoch FROM clock_timestamp()) * 1e6)::bigint"
 _MOMENT: Final = f"SELECT {_CLOCK}, (SELECT value FROM concordant_meta WHERE key = 'log.id')"
 _BEGIN: Final[tuple[LiteralString, ...]] = (
-    "BEGIN",
+    BEGIN,
     # A process that is stopped between the two round trips must not keep rows from the others.
     "SET LOCAL idle_in_transaction_session_timeout = 3000",
     DURABLE,
@@ -112,7 +114,8 @@ class PostgresLog:
             " AND to_regclass('concordant_meta') IS NOT NULL"
         )
         if not there:
-            self._pool.create((META, *LOG))
+            self._pool.create((META, *LOG, marked("concordant_log_owner")))
+        self._pool.refuse_newer("concordant_log_owner")
         self._pool.run(
             "INSERT INTO concordant_meta VALUES ('log.id', %s) ON CONFLICT DO NOTHING",
             (new_log_id(),),
@@ -169,7 +172,7 @@ class PostgresLog:
             snapshot = Snapshot(sound)
             if isinstance(sound[0], Purge):
                 snapshot.purge_until_us = self._decided(connection)
-            decides = any(isinstance(each, Decide) for each in sound)
+            decides = any(isinstance(each, Decide | Create) for each in sound)
             with connection.pipeline():
                 for statement in (*_BEGIN, DECIDING) if decides else _BEGIN:
                     connection.execute(statement)

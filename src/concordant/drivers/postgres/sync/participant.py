@@ -13,9 +13,10 @@ from concordant.drivers.postgres.connections import BranchConnection
 from concordant.drivers.postgres.errors import is_lost, translate
 from concordant.drivers.postgres.options import PostgresOptions
 from concordant.drivers.postgres.promises import CAPABILITIES
-from concordant.drivers.postgres.schema import BRANCH, GUARD, META
+from concordant.drivers.postgres.schema import BEGIN, BRANCH, GUARD, META
 from concordant.drivers.postgres.sync.branch import EVIDENCE, PostgresBranch
 from concordant.drivers.postgres.sync.pool import Pool
+from concordant.drivers.postgres.versions import marked
 from concordant.errors import BackendUnavailable, GuaranteeUnavailable, OutcomeUnknown
 from concordant.transactions.names import BranchId, new_log_id
 
@@ -68,8 +69,14 @@ class PostgresParticipant:
             )
         if standby:
             raise GuaranteeUnavailable(f"{self.place} is a standby; name the primary")
+        if self._pool.pooled:
+            raise GuaranteeUnavailable(
+                f"{self.place} is a pooler, and a branch needs a session of its own; name the "
+                "database itself"
+            )
         if not has_tables:
-            self._pool.create((META, BRANCH, GUARD))
+            self._pool.create((META, BRANCH, GUARD, marked("concordant_branch")))
+        self._pool.refuse_newer("concordant_branch")
         self._pool.run(
             "INSERT INTO concordant_meta VALUES ('resource.id', %s) ON CONFLICT DO NOTHING",
             (new_log_id(),),
@@ -128,7 +135,7 @@ class PostgresParticipant:
         try:
             # The tombstone makes a commit that is still on its way fail on the key. If its
             # transaction is open, this waits for it, bounded.
-            connection.execute("BEGIN")
+            connection.execute(BEGIN)
             connection.execute(
                 "INSERT INTO concordant_branch (branch, state) VALUES (%s, 'refused')"
                 " ON CONFLICT DO NOTHING",

@@ -13,10 +13,12 @@ from psycopg.pq import TransactionStatus
 from concordant.drivers.postgres.connections import BoundConnection, is_alive
 from concordant.drivers.postgres.errors import connection_error, translate
 from concordant.drivers.postgres.options import PostgresOptions
-from concordant.drivers.postgres.schema import SETUP_LOCK
+from concordant.drivers.postgres.schema import BEGIN, SETUP_LOCK
+from concordant.drivers.postgres.versions import FIND, refuse_newer
 from concordant.errors import UsageError
 
 _KEPT_MAX: Final = 32
+_SESSION: Final = "SELECT current_setting('default_transaction_isolation'), pg_backend_pid()"
 _Kind = TypeVar("_Kind", bound=BoundConnection)
 
 
@@ -30,6 +32,9 @@ class Pool(Generic[_Kind]):
         self._out: set[_Kind] = set()
         self._pid = os.getpid()
         self._closed = False
+        # Whether a pooler stands before the database, so that each transaction may find itself
+        # in another session. It shows by the session's number, which poolers make up.
+        self.pooled = False
 
     @property
     def forked(self) -> bool:
@@ -44,12 +49,26 @@ class Pool(Generic[_Kind]):
         if spare is not None:
             return spare
         try:
-            connection = self._kind.connect(self.options.conninfo, autocommit=True)
+            connection = self._kind.open(self.options.conninfo)
         except psycopg.Error as error:
             # Without a context: libpq's message may name more than a log should hold.
             raise connection_error(error, self.options.place) from None
         connection.lend(self.options.reply_timeout_s)
         self._out.add(connection)
+        try:
+            cursor = connection.execute(_SESSION)
+            isolation, pid = cursor.fetchone() or ("", 0)
+            connection.read_committed = isolation == "read committed"
+            if pid != connection.pgconn.backend_pid:
+                self.pooled = True
+                # What psycopg would prepare in one session is not there in the next.
+                connection.prepare_threshold = None
+        except psycopg.Error as error:
+            self.drop(connection)
+            raise translate(error, self.options.place, sent=False) from error
+        except BaseException:
+            self.drop(connection)
+            raise
         return connection
 
     def spare(self) -> _Kind | None:
@@ -85,10 +104,17 @@ class Pool(Generic[_Kind]):
         connection.close()
 
     def run(self, sql: str, parameters: Sequence[Any] | None = None) -> list[Any]:
-        """Run one statement by itself and return its rows, if it has any."""
+        """Run one statement by itself at READ COMMITTED and return its rows, if it has any."""
         connection = self.take()
         try:
-            cursor = connection.execute(sql, parameters)
+            if connection.read_committed:
+                cursor = connection.execute(sql, parameters)
+            else:
+                # Not by a setting for the session, which behind a pooler is not ours.
+                with connection.pipeline():
+                    connection.execute(BEGIN)
+                    cursor = connection.execute(sql, parameters)
+                    connection.execute("COMMIT")
             rows = cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
             raise translate(error, self.options.place, sent=True) from error
@@ -100,12 +126,17 @@ class Pool(Generic[_Kind]):
         """Make tables unless they are there."""
         connection = self.take()
         try:
-            statements = "; ".join(["BEGIN", SETUP_LOCK, *tables, "COMMIT"])
+            statements = "; ".join([BEGIN, SETUP_LOCK, *tables, "COMMIT"])
             connection.execute(statements)
         except psycopg.Error as error:
             raise translate(error, self.options.place, sent=False) from error
         finally:
             self.give(connection)
+
+    def refuse_newer(self, table: str) -> None:
+        """Raise UsageError if a newer concordant has made the table."""
+        ((comment,),) = self.run(FIND, (table,))
+        refuse_newer(self.options.place, comment)
 
     def close(self) -> None:
         """Close every connection; what was open on one is rolled back by the server."""

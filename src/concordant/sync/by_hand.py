@@ -1,5 +1,5 @@
-# Generated from src/concordant/aio/saga_hand.py by tools/unasync.py; do not edit.
-"""What a person can do about a saga: have it tried again, or say how it has ended."""
+# Generated from src/concordant/aio/by_hand.py by tools/unasync.py; do not edit.
+"""What a person can do: have a saga tried again, or say how a saga or transaction has ended."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from concordant.errors import BackendUnavailable, ConcordantError, UsageError
-from concordant.transactions.names import check_gid, new_owner
+from concordant.transactions.names import BranchId, check_gid, new_owner
 from concordant.transactions.operations import (
     Advance,
     Claim,
     CloseOwner,
     Conflict,
+    Decision,
+    Finish,
+    Finished,
     Listing,
     Load,
     OpenOwner,
@@ -26,6 +29,7 @@ from concordant.transactions.saga import Limits, Retried, SagaMachine, SettledBy
 from concordant.transactions.sagarecord import KIND, Charter, told
 
 if TYPE_CHECKING:
+    from concordant.sync.coordinator import Coordinator
     from concordant.sync.journal import Journal
 
 _log = logging.getLogger("concordant.transactions")
@@ -33,6 +37,36 @@ _log = logging.getLogger("concordant.transactions")
 _TTL_MS: Final = 60_000
 # Nobody goes on with a saga that is being settled; if that breaks off, it can be done again.
 _SETTLING_MS: Final = 3_600_000
+
+
+def settle_decision(coordinator: Coordinator, decision: Decision, state: str, reason: str) -> None:
+    """Note that a person has brought a heuristic transaction to what was decided.
+
+    Raises UsageError while a branch of it may still be prepared: once its decision was
+    forgotten, recovery would abort that.
+    """
+    gid, decided = decision.gid, "committed" if decision.outcome == "commit" else "aborted"
+    if state != decided:
+        raise UsageError(
+            f"{gid} was decided {decision.outcome}, and that stands: bring its databases there,"
+            f" then settle it as {decided}"
+        )
+    reached = coordinator.by_resource()
+    for ref in decision.branches:
+        if ref.resource not in reached:
+            raise UsageError(
+                f"{gid} had a branch at {ref.place}, which this coordinator does not know or"
+                " cannot reach: name it in participants"
+            )
+    for participant in reached.values():
+        for each in participant.in_doubt():
+            branch = BranchId.parse(each.branch)
+            if branch and (branch.log_id, branch.gid) == (coordinator.ownership.log_id, gid):
+                raise UsageError(
+                    f"{branch} is still prepared at {participant.place}: call recover() first"
+                )
+    finish = Finish(gid, evidence=told(f"by hand: {reason}"), by_hand=True)
+    coordinator.journal.ask_patiently(finish, Finished)
 
 
 def take_in_hand(journal: Journal, gid: str, event: Retried | SettledByHand) -> None:
@@ -60,7 +94,7 @@ def take_in_hand(journal: Journal, gid: str, event: Retried | SettledByHand) -> 
 def _why_not(journal: Journal, gid: str) -> UsageError:
     records = (journal.ask(Load(gid), Listing)).records
     if not records or records[0].kind != KIND:
-        return UsageError(f"the log knows no saga {gid}")
+        return UsageError(f"the log knows no saga {gid}, and no heuristic transaction")
     [record] = records
     if final(record.state):
         return UsageError(f"the saga {gid} has ended already: it is {record.state}")
