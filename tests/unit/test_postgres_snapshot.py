@@ -121,11 +121,11 @@ def test_an_owner_that_is_leased_is_not_read_twice() -> None:
 
 
 def test_a_claim_leaves_alone_what_others_are_claiming() -> None:
-    ((_, _), (sql, values)) = Snapshot([Claim("owner001", 1, definitions=("d@1",))]).reads()
+    ((sql, values), _) = Snapshot([Claim("owner001", 1, definitions=("d@1",))]).reads()
     assert "FOR UPDATE SKIP LOCKED" in sql
     assert "due_us <=" in sql
     assert values == [["d@1"]]
-    ((_, _), (sql, values)) = Snapshot([Claim("owner001", 1, gids=("s", "t"))]).reads()
+    ((sql, values), _) = Snapshot([Claim("owner001", 1, gids=("s", "t"))]).reads()
     assert "FOR UPDATE SKIP LOCKED" in sql
     assert "due_us" not in sql.partition("WHERE")[2]
     assert values == [["s", "t"]]

@@ -145,12 +145,13 @@ class Snapshot:
         if claim.definitions:
             values.append(list(claim.definitions))
         return [
-            (f"SELECT {_OWNER_COLUMNS} FROM concordant_log_owner", ()),
             (
                 f"SELECT {_RECORD_COLUMNS} FROM concordant_log_record WHERE {which} {condition}"
                 " ORDER BY gid FOR UPDATE SKIP LOCKED",
                 values,
             ),
+            # After the records: an owner that has one is then seen to live, however new it is.
+            (f"SELECT {_OWNER_COLUMNS} FROM concordant_log_owner", ()),
         ]
 
     def fill(self, rows: Iterable[Sequence[Any]]) -> None:
