@@ -11,7 +11,14 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_everything_is_tested_once_and_the_summary_comes_last() -> None:
     """Nothing is run again until it passes, and nothing is printed after pytest's last line."""
     done = subprocess.run(
-        ["make", "--dry-run", "test", "WORKERS=3", "PYTEST_ARGS=--of-the-caller"],
+        [
+            "make",
+            "--no-print-directory",
+            "--dry-run",
+            "test",
+            "WORKERS=3",
+            "PYTEST_ARGS=--of-the-caller",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
