@@ -22,7 +22,7 @@ MADE := $(VENV)/.stamp-made
 CORE := $(VENV)/.stamp-cli
 FULL := $(VENV)/.stamp-all
 PEERS := $(VENV)/.stamp-bench
-SOURCES := pyproject.toml constraints.txt
+SOURCES := pyproject.toml constraints.txt $(wildcard native/*)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile

@@ -16,6 +16,7 @@ no_cluster=/etc/postgresql-common/createcluster.d/zz-no-main-cluster.conf
 program_of() {
     case $1 in
     postgresql-*) echo postgres ;;
+    python3-dev) echo python3-config ;;
     *) echo "$1" ;;
     esac
 }

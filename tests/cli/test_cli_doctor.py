@@ -23,7 +23,7 @@ def test_a_backend_that_works(shell: Shell) -> None:
     assert [report["status"] for report in made["ports"]] == ["ok"] * 3
     found = shell.json("doctor", url, "-o", "json")
     assert (found["ok"], found["url"]) == (True, url)
-    assert found["hash_kernel"] == "pure Python" or found["hash_kernel"].startswith("xxhash ")
+    assert found["placement_kernel"] == "C"
     assert all(found[name] for name in ("concordant", "python", "platform", "sqlite"))
     ports = {report["port"]: report for report in found["ports"]}
     assert {name: report["status"] for name, report in ports.items()} == {
@@ -120,7 +120,13 @@ def test_a_backend_that_hangs_is_told_soon(shell: Shell) -> None:
     assert done.stderr.startswith("concordant: locks unreachable: ")
 
 
-def test_the_hash_kernel_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert doctor_module._about("memory://x")["hash_kernel"].startswith("xxhash ")
+def test_the_placement_kernel_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def named() -> str:
+        kernel: str = doctor_module._about("memory://x")["placement_kernel"]
+        return kernel
+
+    assert named() == "C"
+    monkeypatch.setattr(doctor_module, "native", None)
+    assert named().startswith("pure Python, hashes by xxhash ")
     monkeypatch.setattr(doctor_module, "xxh64", xxh64_pure)
-    assert doctor_module._about("memory://x")["hash_kernel"] == "pure Python"
+    assert named() == "pure Python"

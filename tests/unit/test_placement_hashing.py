@@ -29,7 +29,7 @@ def test_published_values(digest: Any, data: bytes, expected: int) -> None:
 
 def test_without_the_xxhash_package_the_answers_are_the_same() -> None:
     script = (
-        "import sys; sys.modules['xxhash'] = None\n"
+        "import sys; sys.modules['xxhash'] = None; sys.modules['concordant._native'] = None\n"
         "from concordant.placement import hashing, HashRing, Node\n"
         "assert hashing.xxh64 is hashing.xxh64_pure\n"
         "print(HashRing([Node('a'), Node('b', 2.0)]).fingerprint())"
@@ -41,7 +41,11 @@ def test_without_the_xxhash_package_the_answers_are_the_same() -> None:
 
 
 def _output_of(script: str) -> str:
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    env = {
+        **os.environ,
+        "CONCORDANT_KERNEL": "",
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
     done = subprocess.run(
         [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=30
     )

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from concordant.errors import UsageError
-from concordant.placement import HashRing, Node, xxh64
-from concordant.placement.points import MAX_POINTS_PER_NODE
+from concordant.placement import HashRing, Node
+from concordant.placement.points import MAX_POINTS_PER_NODE, PointTable, Stretch, edited
 from concordant.placement.stats import shares
 from tests.placement_oracle import MASK, TIED_IDS, key_at, naive_points, preference_ids
 
@@ -169,15 +169,18 @@ def test_a_change_costs_what_it_changes(
     change: dict[str, Any], points_hashed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ring = ring_of(*(f"node-{number}" for number in range(50)))
-    hashed: list[bytes] = []
+    hashed = 0
 
-    def counted(data: bytes) -> int:
-        hashed.append(data)
-        return xxh64(data)
+    def counted(
+        table: PointTable, leaving: list[Stretch], coming: list[Stretch], id_of: dict[int, str]
+    ) -> PointTable:
+        nonlocal hashed
+        hashed += sum(stretch.stop - stretch.start for stretch in (*leaving, *coming))
+        return edited(table, leaving, coming, id_of)
 
-    monkeypatch.setattr("concordant.placement.points.xxh64", counted)
+    monkeypatch.setattr("concordant.placement.change.edited", counted)
     ring.with_nodes(**change)
-    assert len(hashed) == points_hashed
+    assert hashed == points_hashed
 
 
 def test_addresses_and_zones_move_no_key() -> None:

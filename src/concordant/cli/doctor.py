@@ -20,6 +20,7 @@ from concordant.drivers import registry
 from concordant.drivers.urls import mask
 from concordant.errors import UsageError
 from concordant.placement.hashing import xxh64, xxh64_pure
+from concordant.placement.kernel import native
 
 # What is wrong, in the order in which it is to be mended.
 _CODES: Final = {
@@ -87,16 +88,16 @@ def _any(reports: list[Report], status: str) -> bool:
 
 
 def _about(url: str) -> dict[str, Any]:
-    kernel = "pure Python" if xxh64 is xxh64_pure else "xxhash"
-    if kernel == "xxhash":
-        kernel += f" {importlib.metadata.version('xxhash')}"
+    kernel = "C" if native is not None else "pure Python"
+    if native is None and xxh64 is not xxh64_pure:
+        kernel += f", hashes by xxhash {importlib.metadata.version('xxhash')}"
     return {
         "url": mask(url),
         "concordant": importlib.metadata.version("concordant"),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
         "sqlite": sqlite3.sqlite_version,
-        "hash_kernel": kernel,
+        "placement_kernel": kernel,
     }
 
 

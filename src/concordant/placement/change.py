@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import count
 
 from concordant.errors import UsageError
 from concordant.placement.nodes import Node
-from concordant.placement.points import Point, PointTable, point_count, points_between
+from concordant.placement.points import PointTable, Stretch, edited, point_count
 
 
 def changed_nodes(
@@ -52,19 +53,33 @@ def rearrange(
     slot_of = {node.id: slot for slot, node in slots.items()}
     taken = {slot for node_id, slot in slot_of.items() if node_id in nodes}
     free = (slot for slot in count() if slot not in taken)
-    leaving: list[Point] = []
-    coming: list[Point] = []
+    leaving: list[Stretch] = []
+    coming: list[Stretch] = []
     for slot, node in slots.items():
         if node.id not in nodes:
-            leaving += points_between(node.id, slot, 0, point_count(node, points))
+            leaving.append(Stretch(node.id, slot, 0, point_count(node, points)))
     settled: dict[int, Node] = {}
     for node in nodes.values():
         before = slot_of.get(node.id)
         slot = next(free) if before is None else before
         had = 0 if before is None else point_count(slots[before], points)
         has = point_count(node, points)
-        leaving += points_between(node.id, slot, has, had)
-        coming += points_between(node.id, slot, had, has)
+        if has < had:
+            leaving.append(Stretch(node.id, slot, has, had))
+        elif had < has:
+            coming.append(Stretch(node.id, slot, had, has))
         settled[slot] = node
-    id_of = {slot: node.id for slot, node in settled.items()}
-    return table.without(leaving).including(coming, id_of), settled
+    return edited(
+        table, leaving, coming, {slot: node.id for slot, node in settled.items()}
+    ), settled
+
+
+def by_slot(
+    slots: Mapping[int, Node], nodes: Mapping[str, Node]
+) -> tuple[tuple[Node | None, ...], array[int], tuple[Node, ...]]:
+    """Return each slot's node, and its place in the order of the ids; and the nodes in order."""
+    end = max(slots, default=-1) + 1
+    place = {node_id: index for index, node_id in enumerate(nodes)}
+    targets = tuple(slots.get(slot) for slot in range(end))
+    index_of = array("i", [-1 if node is None else place[node.id] for node in targets])
+    return targets, index_of, tuple(nodes.values())

@@ -1,8 +1,8 @@
-"""XXH64 with seed 0, and the bytes by which a key is hashed.
+"""XXH64 with seed 0.
 
-Written from the XXH64 specification of Yann Collet (xxHash, doc/xxhash_spec.md). Where the
-``xxhash`` package is installed it does the same work faster; both give the same numbers, so two
-processes agree whether or not they have it.
+Written from the XXH64 specification of Yann Collet (xxHash, doc/xxhash_spec.md). The kernel in C
+and the ``xxhash`` package do the same work faster; all give the same numbers, so two processes
+agree whatever they have.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from concordant.errors import UsageError
-
-Key = str | bytes | bytearray | memoryview | int
+from concordant.placement.kernel import native
+from concordant.placement.keys import Key, key_bytes
 
 _PRIME_1 = 0x9E3779B185EBCA87
 _PRIME_2 = 0xC2B2AE3D27D4EB4F
@@ -73,6 +72,9 @@ def _avalanche(acc: int) -> int:
 
 
 def _fastest() -> Callable[[bytes], int]:
+    if native is not None:
+        kernel: Callable[[bytes], int] = native.xxh64
+        return kernel
     try:
         from xxhash import xxh64_intdigest
     except ImportError:
@@ -82,38 +84,6 @@ def _fastest() -> Callable[[bytes], int]:
 
 # Bound, not wrapped: every look-up would pay for the wrapper.
 xxh64: Callable[[bytes], int] = _fastest()
-
-
-def key_bytes(key: Key) -> bytes:
-    """Return the bytes that stand for ``key`` in every placement.
-
-    Text stands for its UTF-8, bytes-like objects for themselves, an int for its decimal ASCII:
-    ``42``, ``"42"`` and ``b"42"`` are one key. Anything else, bool and lone surrogates included,
-    raises UsageError rather than being placed by its repr.
-    """
-    if isinstance(key, str):
-        try:
-            return key.encode("utf-8")
-        except UnicodeEncodeError:
-            raise UsageError(f"key {key!r} is not valid Unicode; pass its bytes instead") from None
-    if isinstance(key, bytes):
-        return key
-    if isinstance(key, bytearray | memoryview):
-        return bytes(key)
-    return _decimal(key)
-
-
-def _decimal(key: object) -> bytes:
-    if not isinstance(key, int) or isinstance(key, bool):
-        raise UsageError(
-            f"a key of type {type(key).__name__} cannot be placed; pass str, bytes or int"
-        )
-    try:
-        return b"%d" % key
-    except ValueError:
-        raise UsageError(
-            f"an int of {key.bit_length()} bits is too long for a key; pass its bytes"
-        ) from None
 
 
 def key_position(key: Key) -> int:

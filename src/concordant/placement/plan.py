@@ -11,7 +11,8 @@ from functools import cached_property
 from math import fsum
 from typing import TYPE_CHECKING, NamedTuple
 
-from concordant.placement.hashing import Key, key_position
+from concordant.placement.hashing import key_position
+from concordant.placement.keys import Key
 from concordant.placement.points import SPACE
 
 if TYPE_CHECKING:

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from concordant.errors import UsageError
 from concordant.placement.hashing import xxh64
+from concordant.placement.kernel import native
 from concordant.placement.nodes import Node
 
 SPACE = 1 << 64
@@ -54,10 +55,23 @@ def point_count(node: Node, points: int) -> int:
     return max(1, round(exact))
 
 
-def points_between(node_id: str, slot: int, start: int, stop: int) -> list[Point]:
-    """Return the points of a node with numbers from ``start`` up to but not including ``stop``."""
-    prefix = node_id.encode("utf-8") + b"\0"
-    return [(xxh64(prefix + b"%d" % number), node_id, slot) for number in range(start, stop)]
+class Stretch(NamedTuple):
+    """The points of a node with numbers from ``start`` up to but not including ``stop``."""
+
+    node_id: str
+    slot: int
+    start: int
+    stop: int
+
+    @property
+    def prefix(self) -> bytes:
+        """Return the bytes before the number of each point."""
+        return self.node_id.encode("utf-8") + b"\0"
+
+    def points(self) -> list[Point]:
+        """Return the points."""
+        prefix, numbers = self.prefix, range(self.start, self.stop)
+        return [(xxh64(prefix + b"%d" % number), self.node_id, self.slot) for number in numbers]
 
 
 class PointTable:
@@ -76,14 +90,7 @@ class PointTable:
 
     def clockwise(self, position: int) -> Iterator[int]:
         """Yield every slot once, in the order in which its points follow ``position``."""
-        size = len(self.owners)
-        first = bisect_left(self.positions, position)
-        seen: set[int] = set()
-        for index in range(first - size, first):
-            slot = self.owners[index]  # negative up to the wrap, which is what Python does anyway
-            if slot not in seen:
-                seen.add(slot)
-                yield slot
+        return clockwise(self.owners, bisect_left(self.positions, position))
 
     def arcs(self) -> Iterator[tuple[int, int, int]]:
         """Yield (start, end, slot) of ascending half-open arcs that cover the space once."""
@@ -132,3 +139,39 @@ class PointTable:
         if start < stop:
             self.positions.extend(source.positions[start:stop])
             self.owners.extend(source.owners[start:stop])
+
+
+def clockwise(owners: array[int], first: int) -> Iterator[int]:
+    """Yield every slot once, in the order in which its points follow the one at ``first``."""
+    seen: set[int] = set()
+    for index in range(first - len(owners), first):
+        slot = owners[index]  # negative up to the wrap, which is what Python does anyway
+        if slot not in seen:
+            seen.add(slot)
+            yield slot
+
+
+def edited(
+    table: PointTable,
+    leaving: Sequence[Stretch],
+    coming: Sequence[Stretch],
+    id_of: Mapping[int, str],
+) -> PointTable:
+    """Return a table without some points and with others; ``id_of`` names every slot then."""
+    if native is None:
+        less = table.without(point for stretch in leaving for point in stretch.points())
+        more = [point for stretch in coming for point in stretch.points()]
+        return less.including(more, id_of)
+    slots = [*id_of, *(stretch.slot for stretch in leaving)]
+    ranks = array("I", bytes(4 * (max(slots, default=-1) + 1)))
+    for rank, slot in enumerate(sorted(id_of, key=id_of.__getitem__)):
+        ranks[slot] = rank
+    made = PointTable()
+    made.positions, made.owners = native.rearranged(
+        table.positions,
+        table.owners,
+        [(each.prefix, each.slot, each.start, each.stop) for each in leaving],
+        [(each.prefix, each.slot, each.start, each.stop) for each in coming],
+        ranks,
+    )
+    return made

@@ -6,15 +6,16 @@ says how keys become positions, ``points`` where the nodes stand. Golden vectors
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from concordant.errors import UsageError
-from concordant.placement.change import changed_nodes, rearrange
+from concordant.placement.change import by_slot, changed_nodes, rearrange
 from concordant.placement.fingerprint import fingerprint
-from concordant.placement.hashing import Key, key_position
+from concordant.placement.kernel import native
+from concordant.placement.keys import check_integer
 from concordant.placement.nodes import Node
 from concordant.placement.plan import Plan, plan_between
 from concordant.placement.points import (
@@ -26,11 +27,16 @@ from concordant.placement.points import (
 )
 from concordant.placement.ring_json import dump_ring, load_ring
 
+if TYPE_CHECKING or native is None:
+    from concordant.placement.lookup import Lookup
+else:
+    Lookup = native.Lookup
+
 # The largest integer that every reader of JSON keeps exact.
 _MAX_EPOCH = (1 << 53) - 1
 
 
-class HashRing:
+class HashRing(Lookup):
     """Place keys on nodes such that a change of the nodes moves few keys.
 
     Each node owns close to its weight's share of the keys; with the default of 160 points for
@@ -50,13 +56,18 @@ class HashRing:
     def __init__(
         self, nodes: Iterable[Node] = (), points: int = DEFAULT_POINTS, *, epoch: int = 0
     ) -> None:
-        _check_integer(points, "points of a ring", 1, MAX_POINTS_PER_NODE)
-        _check_integer(epoch, "epoch of a ring", 0, _MAX_EPOCH)
+        check_integer(points, "points of a ring", 1, MAX_POINTS_PER_NODE)
+        check_integer(epoch, "epoch of a ring", 0, _MAX_EPOCH)
         self._points = points
         self._epoch = epoch
+        self._settle(changed_nodes({}, add=nodes), PointTable(), {})
+
+    def _settle(self, nodes: dict[str, Node], table: PointTable, slots: Mapping[int, Node]) -> None:
+        """Place these nodes, beginning with the points of the ring before."""
+        self._nodes = nodes
         self._fingerprint: str | None = None
-        self._nodes = changed_nodes({}, add=nodes)
-        self._table, self._slots = rearrange(PointTable(), {}, self._nodes, points)
+        self._table, self._slots = rearrange(table, slots, nodes, self._points)
+        self._arm(self._table.positions, self._table.owners, *by_slot(self._slots, nodes))
 
     @property
     def points(self) -> int:
@@ -73,28 +84,6 @@ class HashRing:
         """Return a read-only view of the nodes, in the order of their ids."""
         return MappingProxyType(self._nodes)
 
-    def node(self, key: Key) -> Node:
-        """Return the node that owns ``key``.
-
-        Raises UsageError when the ring is empty or the key is no str, bytes-like or int.
-        """
-        table = self._table
-        index = bisect_left(table.positions, key_position(key))
-        try:
-            # Past the last point this is index 0, otherwise ``index`` counted from the end.
-            return self._slots[table.owners[index - len(table.owners)]]
-        except IndexError:
-            raise UsageError("cannot place a key on an empty ring; add a node first") from None
-
-    def nodes(self, key: Key, n: int) -> list[Node]:
-        """Return the first ``n`` different nodes clockwise from ``key``, its owner first.
-
-        A smaller ``n`` gives a prefix of a larger one. Zones are not looked at. Raises UsageError
-        when the ring has fewer nodes than ``n``.
-        """
-        _check_integer(n, "n (at most the number of nodes)", 0, len(self._nodes))
-        return [self._slots[slot] for slot in islice(self._table.clockwise(key_position(key)), n)]
-
     def with_nodes(
         self,
         add: Iterable[Node] = (),
@@ -107,9 +96,9 @@ class HashRing:
         computed. Removing and adding one id in the same call replaces its node. Raises
         UsageError when an id to add is there already, or one to remove or reweight is not.
         """
-        ring = HashRing(points=self._points, epoch=self._epoch + 1)
-        ring._nodes = changed_nodes(self._nodes, add, remove, reweight)
-        ring._table, ring._slots = rearrange(self._table, self._slots, ring._nodes, self._points)
+        ring = HashRing.__new__(HashRing)
+        ring._points, ring._epoch = self._points, self._epoch + 1
+        ring._settle(changed_nodes(self._nodes, add, remove, reweight), self._table, self._slots)
         return ring
 
     def plan(self, other: HashRing) -> Plan:
@@ -187,8 +176,3 @@ class HashRing:
 
 def _restore(nodes: tuple[Node, ...], points: int, epoch: int) -> HashRing:
     return HashRing(nodes, points, epoch=epoch)
-
-
-def _check_integer(value: object, what: str, low: int, high: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise UsageError(f"{what} must be an integer from {low} to {high}, not {value!r}")

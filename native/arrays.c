@@ -1,0 +1,35 @@
+#include "arrays.h"
+
+static PyObject *array_type; /* array.array */
+
+PyObject *attribute(const char *module, const char *name)
+{
+    PyObject *loaded = PyImport_ImportModule(module);
+    PyObject *found = loaded == NULL ? NULL : PyObject_GetAttrString(loaded, name);
+    Py_XDECREF(loaded);
+    return found;
+}
+
+PyObject *new_array(const char *code, Py_ssize_t count, void **out)
+{
+    PyObject *zero = PyObject_CallFunction(array_type, "s(i)", code, 0);
+    PyObject *made = zero == NULL ? NULL : PySequence_Repeat(zero, count);
+    Py_buffer view;
+    Py_XDECREF(zero);
+    if (made == NULL) {
+        return NULL;
+    }
+    if (PyObject_GetBuffer(made, &view, PyBUF_WRITABLE) < 0) {
+        Py_DECREF(made);
+        return NULL;
+    }
+    *out = view.buf;
+    PyBuffer_Release(&view);
+    return made;
+}
+
+int arrays_init(void)
+{
+    array_type = attribute("array", "array");
+    return array_type == NULL ? -1 : 0;
+}

@@ -1,0 +1,233 @@
+#include "arrow.h"
+
+#include "errors.h"
+#include "xxh64.h"
+
+struct ArrowSchema {
+    const char *format;
+    const char *name;
+    const char *metadata;
+    int64_t flags;
+    int64_t n_children;
+    struct ArrowSchema **children;
+    struct ArrowSchema *dictionary;
+    void (*release)(struct ArrowSchema *);
+    void *private_data;
+};
+
+struct ArrowArray {
+    int64_t length;
+    int64_t null_count;
+    int64_t offset;
+    int64_t n_buffers;
+    int64_t n_children;
+    const void **buffers;
+    struct ArrowArray **children;
+    struct ArrowArray *dictionary;
+    void (*release)(struct ArrowArray *);
+    void *private_data;
+};
+
+struct ArrowArrayStream {
+    int (*get_schema)(struct ArrowArrayStream *, struct ArrowSchema *);
+    int (*get_next)(struct ArrowArrayStream *, struct ArrowArray *);
+    const char *(*get_last_error)(struct ArrowArrayStream *);
+    void (*release)(struct ArrowArrayStream *);
+    void *private_data;
+};
+
+typedef enum { UNKNOWN, NARROW, WIDE, VIEWS } Layout;
+
+static Layout layout_of(const struct ArrowSchema *schema)
+{
+    const char *format = schema->format;
+    if (schema->dictionary != NULL) {
+        return UNKNOWN;
+    }
+    if (strcmp(format, "u") == 0 || strcmp(format, "z") == 0) {
+        return NARROW;
+    }
+    if (strcmp(format, "U") == 0 || strcmp(format, "Z") == 0) {
+        return WIDE;
+    }
+    return strcmp(format, "vu") == 0 || strcmp(format, "vz") == 0 ? VIEWS : UNKNOWN;
+}
+
+/* Return the number of the first key that is null, or -1. */
+static Py_ssize_t first_null(const struct ArrowArray *array)
+{
+    const unsigned char *valid = array->n_buffers > 0 ? array->buffers[0] : NULL;
+    if (array->null_count == 0 || valid == NULL) {
+        return -1;
+    }
+    for (int64_t at = 0; at < array->length; at++) {
+        int64_t bit = array->offset + at;
+        if (!(valid[bit >> 3] >> (bit & 7) & 1)) {
+            return (Py_ssize_t)at;
+        }
+    }
+    return -1;
+}
+
+/* A view: its length, and then the bytes themselves or where they are. */
+static void place_views(Placing *placing, const struct ArrowArray *array)
+{
+    const unsigned char *view = (const unsigned char *)array->buffers[1] + array->offset * 16;
+    for (int64_t at = 0; at < array->length; at++, view += 16) {
+        int32_t size, buffer, start;
+        const unsigned char *key = view + 4;
+        memcpy(&size, view, 4);
+        if (size > 12) {
+            memcpy(&buffer, view + 8, 4);
+            memcpy(&start, view + 12, 4);
+            key = (const unsigned char *)array->buffers[2 + buffer] + start;
+        }
+        place(placing, xxh64(key, (size_t)size));
+    }
+    placed(placing);
+}
+
+static void place_chunk(Placing *placing, const struct ArrowArray *array, Layout layout)
+{
+    if (array->length == 0) {
+        return;
+    }
+    if (layout == VIEWS) {
+        place_views(placing, array);
+        return;
+    }
+    place_by_offsets(placing, array->buffers[2], array->buffers[1], layout == WIDE,
+                     (Py_ssize_t)array->offset, (Py_ssize_t)array->length);
+}
+
+/* Place the keys of all chunks; returns the indices, or NULL with an exception set. */
+static PyObject *place_chunks(Placing *placing, struct ArrowArray *chunks, Py_ssize_t number,
+                              Layout layout, PyObject *(*allocate)(Py_ssize_t, int32_t **))
+{
+    Py_ssize_t count = 0;
+    for (Py_ssize_t i = 0; i < number; i++) {
+        Py_ssize_t null = first_null(&chunks[i]);
+        if (null >= 0) {
+            PyErr_Format(usage_error, "key number %zd is null; leave the nulls out", count + null);
+            return NULL;
+        }
+        count += (Py_ssize_t)chunks[i].length;
+    }
+    PyObject *indices = allocate(count, &placing->out);
+    if (indices == NULL) {
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    for (Py_ssize_t i = 0; i < number; i++) {
+        place_chunk(placing, &chunks[i], layout);
+    }
+    Py_END_ALLOW_THREADS
+    return indices;
+}
+
+static PyObject *refuse_format(const char *format)
+{
+    return PyErr_Format(usage_error,
+                        "keys of Arrow type %s cannot be placed; cast them to strings or binary",
+                        format);
+}
+
+static PyObject *place_array(Placing *placing, PyObject *pair,
+                             PyObject *(*allocate)(Py_ssize_t, int32_t **))
+{
+    if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2) {
+        PyErr_SetString(PyExc_TypeError, "__arrow_c_array__ returned no two capsules");
+        return NULL;
+    }
+    struct ArrowSchema *schema =
+        PyCapsule_GetPointer(PyTuple_GET_ITEM(pair, 0), "arrow_schema");
+    struct ArrowArray *array = PyCapsule_GetPointer(PyTuple_GET_ITEM(pair, 1), "arrow_array");
+    if (schema == NULL || array == NULL) {
+        return NULL;
+    }
+    Layout layout = layout_of(schema);
+    /* The capsules release what they hold. */
+    return layout == UNKNOWN ? refuse_format(schema->format)
+                             : place_chunks(placing, array, 1, layout, allocate);
+}
+
+/* Append what is left of a stream to the chunks; returns their number, or -1 with an exception
+ * set. What was read is in `chunks` even then. */
+static Py_ssize_t read_chunks(struct ArrowArrayStream *stream, struct ArrowArray **chunks,
+                              Py_ssize_t *number)
+{
+    for (Py_ssize_t room = 0;;) {
+        if (*number == room) {
+            room = room * 2 + 4;
+            struct ArrowArray *more = PyMem_Realloc(*chunks, (size_t)room * sizeof **chunks);
+            if (more == NULL) {
+                PyErr_NoMemory();
+                return -1;
+            }
+            *chunks = more;
+        }
+        struct ArrowArray *next = &(*chunks)[*number];
+        next->release = NULL;
+        if (stream->get_next(stream, next) != 0) {
+            const char *why = stream->get_last_error(stream);
+            PyErr_Format(PyExc_OSError, "reading the Arrow stream failed: %s", why ? why : "?");
+            return -1;
+        }
+        if (next->release == NULL) {
+            return *number;
+        }
+        ++*number;
+    }
+}
+
+static PyObject *place_stream(Placing *placing, PyObject *capsule,
+                              PyObject *(*allocate)(Py_ssize_t, int32_t **))
+{
+    struct ArrowArrayStream *stream = PyCapsule_GetPointer(capsule, "arrow_array_stream");
+    struct ArrowSchema schema = {0};
+    struct ArrowArray *chunks = NULL;
+    Py_ssize_t number = 0;
+    PyObject *indices = NULL;
+    if (stream == NULL) {
+        return NULL;
+    }
+    if (stream->get_schema(stream, &schema) != 0) {
+        PyErr_SetString(PyExc_OSError, "the Arrow stream has no schema");
+        return NULL;
+    }
+    Layout layout = layout_of(&schema);
+    if (layout == UNKNOWN) {
+        refuse_format(schema.format);
+    } else if (read_chunks(stream, &chunks, &number) >= 0) {
+        indices = place_chunks(placing, chunks, number, layout, allocate);
+    }
+    for (Py_ssize_t i = 0; i < number; i++) {
+        chunks[i].release(&chunks[i]);
+    }
+    PyMem_Free(chunks);
+    if (schema.release != NULL) {
+        schema.release(&schema);
+    }
+    return indices;
+}
+
+int gives_arrow(PyObject *keys)
+{
+    return PyObject_HasAttrString(keys, "__arrow_c_array__") ||
+           PyObject_HasAttrString(keys, "__arrow_c_stream__");
+}
+
+PyObject *place_arrow(Placing *placing, PyObject *keys,
+                      PyObject *(*allocate)(Py_ssize_t count, int32_t **out))
+{
+    int whole = PyObject_HasAttrString(keys, "__arrow_c_array__");
+    PyObject *given = PyObject_CallMethod(
+        keys, whole ? "__arrow_c_array__" : "__arrow_c_stream__", NULL);
+    if (given == NULL) {
+        return NULL;
+    }
+    PyObject *indices =
+        whole ? place_array(placing, given, allocate) : place_stream(placing, given, allocate);
+    Py_DECREF(given);
+    return indices;
+}
