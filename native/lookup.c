@@ -33,7 +33,7 @@ static int check_tables(Lookup *self)
     Py_ssize_t slots = self->index_of.len / 4;
     const uint32_t *owners = self->owners.buf;
     const int32_t *index_of = self->index_of.buf;
-    if (self->owners.len / 4 != self->positions.len / 8 || PyTuple_GET_SIZE(self->targets) != slots) {
+    if (self->owners.len / 4 != self->positions.len / 8) {
         PyErr_SetString(PyExc_ValueError, "tables of different lengths");
         return -1;
     }
@@ -47,21 +47,38 @@ static int check_tables(Lookup *self)
     return 0;
 }
 
+/* Return a tuple of the node of each slot, or None where its index is none. */
+static PyObject *targets_of(const Py_buffer *index_of, PyObject *order)
+{
+    const int32_t *index = index_of->buf;
+    Py_ssize_t slots = index_of->len / 4;
+    PyObject *targets = PyTuple_New(slots);
+    for (Py_ssize_t slot = 0; targets != NULL && slot < slots; slot++) {
+        int known = index[slot] >= 0 && index[slot] < PyTuple_GET_SIZE(order);
+        PyTuple_SET_ITEM(targets, slot,
+                         Py_NewRef(known ? PyTuple_GET_ITEM(order, index[slot]) : Py_None));
+    }
+    return targets;
+}
+
 static PyObject *Lookup_arm(Lookup *self, PyObject *arguments)
 {
-    PyObject *positions, *owners, *targets, *index_of, *order;
-    if (!PyArg_ParseTuple(arguments, "OOO!OO!:_arm", &positions, &owners, &PyTuple_Type, &targets,
-                          &index_of, &PyTuple_Type, &order)) {
+    PyObject *positions, *owners, *index_of, *order;
+    if (!PyArg_ParseTuple(arguments, "OOOO!:_arm", &positions, &owners, &index_of, &PyTuple_Type,
+                          &order)) {
         return NULL;
     }
-    if (self->targets != NULL) {
+    if (self->order != NULL) {
         PyErr_SetString(PyExc_RuntimeError, "a look-up is armed once");
         return NULL;
     }
-    self->targets = Py_NewRef(targets);
     self->order = Py_NewRef(order);
     if (take_buffer(positions, &self->positions, 8) < 0 || take_buffer(owners, &self->owners, 4) < 0 ||
         take_buffer(index_of, &self->index_of, 4) < 0) {
+        return NULL;
+    }
+    self->targets = targets_of(&self->index_of, order);
+    if (self->targets == NULL) {
         return NULL;
     }
     Table table = {.positions = self->positions.buf,
@@ -223,6 +240,9 @@ static PyObject *Lookup_nodes(Lookup *self, PyObject *const *args, Py_ssize_t na
     Py_ssize_t wanted = counted(self, given[1]);
     if (wanted < 0 || key_position(given[0], &position) < 0) {
         return NULL;
+    }
+    if (wanted > 0 && self->table.size == 0) {
+        return refuse_empty(); /* its tables were refused */
     }
     PyObject *list = PyList_New(wanted);
     if (list == NULL || wanted == 0) {

@@ -12,7 +12,7 @@ typedef struct {
     Py_buffer positions;
     Py_buffer owners;
     Py_buffer index_of;  /* the index of each slot */
-    PyObject *targets;   /* a tuple: the node of each slot, or None */
+    PyObject *targets;   /* a tuple: the node of each slot, or None, so that one read finds it */
     PyObject *order;     /* a tuple: the nodes by index */
     PyObject *weakrefs;
 } Lookup;

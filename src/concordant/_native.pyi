@@ -20,7 +20,6 @@ class Lookup:
         self,
         positions: array[int],
         owners: array[int],
-        targets: Sequence[Node | None],
         index_of: array[int],
         order: Sequence[Node],
         /,

@@ -76,10 +76,10 @@ def rearrange(
 
 def by_slot(
     slots: Mapping[int, Node], nodes: Mapping[str, Node]
-) -> tuple[tuple[Node | None, ...], array[int], tuple[Node, ...]]:
-    """Return each slot's node, and its place in the order of the ids; and the nodes in order."""
-    end = max(slots, default=-1) + 1
+) -> tuple[array[int], tuple[Node, ...]]:
+    """Return each slot's place in the order of the ids (-1: nobody's), and the nodes in order."""
+    index_of = array("i", [-1]) * (max(slots, default=-1) + 1)
     place = {node_id: index for index, node_id in enumerate(nodes)}
-    targets = tuple(slots.get(slot) for slot in range(end))
-    index_of = array("i", [-1 if node is None else place[node.id] for node in targets])
-    return targets, index_of, tuple(nodes.values())
+    for slot, node in slots.items():
+        index_of[slot] = place[node.id]
+    return index_of, tuple(nodes.values())

@@ -18,20 +18,18 @@ from concordant.placement.points import clockwise
 class Lookup:
     """What a ring is derived from; see native/lookup.c for its twin."""
 
-    __slots__ = ("__weakref__", "_index_of", "_order", "_owners", "_positions", "_targets")
+    __slots__ = ("__weakref__", "_index_of", "_order", "_owners", "_positions")
 
     def _arm(
         self,
         positions: array[int],
         owners: array[int],
-        targets: Sequence[Node | None],
         index_of: array[int],
         order: Sequence[Node],
     ) -> None:
-        """Take the tables: the points, and by slot the node and its place in the order."""
+        """Take the tables: the points, each slot's place in the order, and the order."""
         self._positions = positions
         self._owners = owners
-        self._targets = targets
         self._index_of = index_of
         self._order = order
 
