@@ -143,7 +143,7 @@ static void Lookup_dealloc(Lookup *self)
 
 PyObject *refuse_empty(void)
 {
-    PyErr_SetString(usage_error, "cannot place a key on an empty ring; add a node first");
+    PyErr_SetString(usage_error, "cannot place a key without nodes; add a node first");
     return NULL;
 }
 
@@ -218,6 +218,25 @@ static Py_ssize_t counted(const Lookup *self, PyObject *n)
     return wanted;
 }
 
+/* Leave the choice among nodes to Python: over zones, or without some. */
+static PyObject *nodes_chosen(Lookup *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
+{
+    static PyObject *name;
+    PyObject *given[8] = {(PyObject *)self};
+    Py_ssize_t all = nargs + PyTuple_GET_SIZE(names);
+    if (name == NULL && (name = PyUnicode_InternFromString("_nodes_chosen")) == NULL) {
+        return NULL;
+    }
+    if (all >= (Py_ssize_t)(sizeof given / sizeof *given)) {
+        PyErr_SetString(PyExc_TypeError, "nodes() takes a key, n, spread and exclude");
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < all; i++) {
+        given[i + 1] = args[i];
+    }
+    return PyObject_VectorcallMethod(name, given, (size_t)nargs + 1, names);
+}
+
 static PyObject *Lookup_nodes(Lookup *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
 {
     PyObject *given[2] = {nargs > 0 ? args[0] : NULL, nargs > 1 ? args[1] : NULL};
@@ -226,6 +245,10 @@ static PyObject *Lookup_nodes(Lookup *self, PyObject *const *args, Py_ssize_t na
         PyObject *name = PyTuple_GET_ITEM(names, i);
         int place = PyUnicode_CompareWithASCIIString(name, "n") == 0 ? 1
                     : PyUnicode_CompareWithASCIIString(name, "key") == 0 ? 0 : -1;
+        if (PyUnicode_CompareWithASCIIString(name, "spread") == 0 ||
+            PyUnicode_CompareWithASCIIString(name, "exclude") == 0) {
+            return nodes_chosen(self, args, nargs, names);
+        }
         if (place < 0 || given[place] != NULL) {
             return PyErr_Format(PyExc_TypeError, "nodes() got an unexpected argument %R", name);
         }
@@ -276,10 +299,11 @@ static PyMethodDef Lookup_methods[] = {
      "node($self, key, /)\n--\n\nReturn the node that owns ``key``.\n\n"
      "Raises UsageError when the ring is empty or the key is no str, bytes-like or int."},
     {"nodes", (PyCFunction)(void (*)(void))Lookup_nodes, METH_FASTCALL | METH_KEYWORDS,
-     "nodes($self, key, n)\n--\n\n"
+     "nodes($self, key, n, *, spread=None, exclude=())\n--\n\n"
      "Return the first ``n`` different nodes clockwise from ``key``, its owner first.\n\n"
-     "A smaller ``n`` gives a prefix of a larger one. Zones are not looked at. Raises UsageError\n"
-     "when the ring has fewer nodes than ``n``."},
+     "A smaller ``n`` gives a prefix of a larger one. With ``spread='zone'`` they are taken in\n"
+     "rounds of which none takes two nodes of a zone; ``exclude`` names nodes to pass over.\n"
+     "Raises UsageError when fewer than ``n`` nodes are left."},
     {"index_many", (PyCFunction)Lookup_index_many, METH_O,
      "index_many($self, keys, /)\n--\n\n"
      "Return an array of the owners of many keys, each as its place in ``list(ring)``."},
