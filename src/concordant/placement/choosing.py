@@ -30,7 +30,7 @@ def chosen(
     """
     if spread not in (None, ZONE):
         raise UsageError(f"cannot spread replicas by {spread!r}; pass spread='zone', or nothing")
-    down = _ids(exclude)
+    down = excluded_ids(exclude)
     left = [node for node in members if node.id not in down]
     check_integer(n, f"n (at most the number of nodes{' not excluded' * bool(down)})", 0, len(left))
     up = (node for node in preference if node.id not in down)
@@ -39,7 +39,8 @@ def chosen(
     return _over_zones(up, left, n)
 
 
-def _ids(nodes: Iterable[str | Node]) -> set[str]:
+def excluded_ids(nodes: Iterable[str | Node]) -> set[str]:
+    """Return the ids of nodes that are named by themselves or by id."""
     if isinstance(nodes, str):
         raise UsageError(f"exclude takes a list of ids, not the text {nodes!r}; wrap it in a list")
     return {node.id if isinstance(node, Node) else node for node in nodes}
