@@ -24,7 +24,6 @@ _ELSEWHERE = {
     "crc16": "concordant.placement.compat.redis_cluster",
     "ketama": "concordant.placement.compat.ketama",
     "md5": "concordant.placement.compat.ketama",
-    "murmur3": "concordant.placement.compat.pymemcache",
 }
 
 
