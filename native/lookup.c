@@ -1,20 +1,6 @@
 #include "lookup.h"
 
-#include "errors.h"
 #include "keys.h"
-#include "placer.h"
-#include "table.h"
-
-/* Up to so many nodes, those found are told apart by looking at each. */
-#define FEW 16
-
-typedef struct {
-    Placer head;
-    Table table;
-    Py_buffer positions;
-    Py_buffer owners;
-    Py_buffer index_of;
-} Lookup;
 
 static void place_block(const Placer *placer, const uint64_t *positions, size_t count,
                         int32_t *out)
@@ -52,117 +38,6 @@ static PyObject *lookup_node(Lookup *self, PyObject *key)
     }
     size_t index = table_index_soon(&self->table, xxh64_short(text, size));
     return Py_NewRef(PyTuple_GET_ITEM(self->head.order, index));
-}
-
-/* --- several nodes for a key -------------------------------------------------------------- */
-
-/* The points that follow a position: by the cells where they tell, else by the owners. */
-typedef struct {
-    const Table *table;
-    size_t at;
-    int by_cells;
-} Walk;
-
-static inline Walk walk_from(const Table *table, uint64_t position)
-{
-    const uint64_t *cell = table_cell(table, position);
-    return cell != NULL ? (Walk){table, (size_t)(cell - table->cells), 1}
-                        : (Walk){table, table_search(table, position), 0};
-}
-
-/* Return the index of the next point's owner; the same point may come again. */
-static inline int32_t walk_on(Walk *walk)
-{
-    const Table *table = walk->table;
-    if (walk->by_cells) {
-        uint64_t cell = table->cells[walk->at];
-        walk->at += cell & TABLE_SKIP_MAX;
-        walk->at = walk->at < table->cells_size ? walk->at : 0;
-        return (int32_t)table_index_in(table, cell);
-    }
-    int32_t index = (int32_t)table_owner(table, walk->at);
-    walk->at = walk->at + 1 < table->size ? walk->at + 1 : 0;
-    return index;
-}
-
-/* Store few different nodes, those found being told apart by looking at each; returns how many
- * were found. */
-static inline Py_ssize_t prefer_few(Walk *walk, Py_ssize_t wanted, int32_t *found)
-{
-    Py_ssize_t count = 0;
-    /* Bounded by one round: every node has a point, but a table without must not hang. */
-    for (size_t left = walk->table->cells_size; count < wanted && left > 0; left--) {
-        int32_t index = walk_on(walk);
-        int known = 0;
-        for (Py_ssize_t i = 0; i < count && !known; i++) {
-            known = found[i] == index;
-        }
-        if (!known) {
-            found[count++] = index;
-        }
-    }
-    return count;
-}
-
-static Py_ssize_t prefer_many(Walk *walk, Py_ssize_t wanted, int32_t *found, unsigned char *seen)
-{
-    Py_ssize_t count = 0;
-    for (size_t left = walk->table->cells_size; count < wanted && left > 0; left--) {
-        int32_t index = walk_on(walk);
-        if (!seen[index]) {
-            seen[index] = 1;
-            found[count++] = index;
-        }
-    }
-    return count;
-}
-
-static int prefer(const Placer *placer, uint64_t position, Py_ssize_t wanted, int32_t *found)
-{
-    Walk walk = walk_from(&((const Lookup *)placer)->table, position);
-    Py_ssize_t count;
-    if (wanted <= FEW) {
-        count = prefer_few(&walk, wanted, found);
-    } else {
-        unsigned char *seen = PyMem_Calloc((size_t)PyTuple_GET_SIZE(placer->order), 1);
-        if (seen == NULL) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        count = prefer_many(&walk, wanted, found, seen);
-        PyMem_Free(seen);
-    }
-    if (count < wanted) {
-        PyErr_SetString(usage_error, "the table has no point of some nodes");
-        return -1;
-    }
-    return 0;
-}
-
-/* What is usual, a short key and few nodes, in one function; the rest as every kind does. */
-static PyObject *lookup_nodes(Lookup *self, PyObject *const *args, Py_ssize_t nargs,
-                              PyObject *names)
-{
-    const void *text;
-    size_t size;
-    int32_t found[FEW];
-    if (names != NULL || nargs != 2 || self->head.place == NULL || !PyLong_CheckExact(args[1]) ||
-        !key_text(args[0], &text, &size) || size >= 32) {
-        return placer_nodes(&self->head, args, nargs, names);
-    }
-    PyObject *order = self->head.order;
-    Py_ssize_t wanted = PyLong_AsSsize_t(args[1]);
-    Walk walk = walk_from(&self->table, xxh64_short(text, size));
-    if (wanted <= 0 || wanted > FEW || wanted > PyTuple_GET_SIZE(order) ||
-        prefer_few(&walk, wanted, found) < wanted) {
-        PyErr_Clear();
-        return placer_nodes(&self->head, args, nargs, names);
-    }
-    PyObject *list = PyList_New(wanted);
-    for (Py_ssize_t i = 0; list != NULL && i < wanted; i++) {
-        PyList_SET_ITEM(list, i, Py_NewRef(PyTuple_GET_ITEM(order, found[i])));
-    }
-    return list;
 }
 
 /* --- making and ending it ----------------------------------------------------------------- */
@@ -233,7 +108,6 @@ static PyObject *lookup_arm(Lookup *self, PyObject *arguments)
         table_fill(&table);
         self->table = table;
         self->head.place = place_block;
-        self->head.prefer = prefer;
     }
     Py_RETURN_NONE;
 }
@@ -275,10 +149,11 @@ static PyMethodDef lookup_methods[] = {
      "node($self, key, /)\n--\n\nReturn the node that owns ``key``.\n\n"
      "Raises UsageError when there are no nodes or the key is no str, bytes-like or int."},
     {"nodes", (PyCFunction)(void (*)(void))lookup_nodes, METH_FASTCALL | METH_KEYWORDS,
-     "nodes($self, key, n)\n--\n\n"
+     "nodes($self, key, n, *, spread=None, exclude=())\n--\n\n"
      "Return the first ``n`` different nodes clockwise from ``key``, its owner first.\n\n"
-     "A smaller ``n`` gives a prefix of a larger one. Zones are not looked at. Raises UsageError\n"
-     "when the ring has fewer nodes than ``n``."},
+     "A smaller ``n`` gives a prefix of a larger one. With ``spread='zone'`` they are taken in\n"
+     "rounds of which none takes two nodes of a zone; ``exclude`` names nodes to pass over.\n"
+     "Raises UsageError when fewer than ``n`` nodes are left."},
     {"__sizeof__", (PyCFunction)lookup_sizeof, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

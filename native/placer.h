@@ -22,17 +22,11 @@ typedef struct Placer {
      * nodes to place on. */
     void (*place)(const struct Placer *self, const uint64_t *positions, size_t count,
                   int32_t *out);
-    /* Write the indices of the first so many different nodes for a position, its owner first;
-     * returns 0, or -1 with an exception set. There are so many, and at least one is wanted. */
-    int (*prefer)(const struct Placer *self, uint64_t position, Py_ssize_t wanted, int32_t *out);
     PyObject *weakrefs;
 } Placer;
 
 /* `concordant._native.Placer`, with the look-ups; each kind is derived from it. */
 extern PyTypeObject PlacerType;
-
-/* The method of this name, for kinds that do what is usual by one of their own. */
-PyObject *placer_nodes(Placer *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names);
 
 /* Raise UsageError for a key where there are no nodes; returns NULL. */
 PyObject *refuse_empty(void);

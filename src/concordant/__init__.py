@@ -1,7 +1,7 @@
 """Consistency for services that run as many processes on many machines.
 
-Placement (`HashRing`), locks (`Client`) and transactions (`Coordinator`), each in a sync and
-an async form, on stores that are named by a URL.
+Placement (`HashRing` and its kin), locks (`Client`) and transactions (`Coordinator`), these two
+in a sync and an async form, on stores that are named by a URL.
 """
 
 from concordant.aio.client import AsyncClient
@@ -11,6 +11,7 @@ from concordant.aio.step import AsyncStepContext
 from concordant.errors import (
     AlreadyDecided,
     BackendUnavailable,
+    CapacityExceeded,
     ConcordantError,
     GuaranteeUnavailable,
     HeuristicOutcome,
@@ -23,7 +24,20 @@ from concordant.errors import (
     TransactionStuck,
     UsageError,
 )
-from concordant.placement import HashRing, Node
+from concordant.placement import (
+    Balancer,
+    HashRing,
+    Jump,
+    Maglev,
+    Memento,
+    ModuloRing,
+    Node,
+    Placement,
+    Plan,
+    Rendezvous,
+    Slots,
+    assign,
+)
 from concordant.sync.client import Client
 from concordant.sync.coordinator import Coordinator
 from concordant.sync.saga import Saga
@@ -32,7 +46,17 @@ from concordant.transactions.sagarecord import SagaOutcome
 
 __all__ = [
     "HashRing",
+    "Rendezvous",
+    "Slots",
+    "Memento",
+    "Maglev",
+    "Jump",
+    "ModuloRing",
     "Node",
+    "Placement",
+    "Plan",
+    "Balancer",
+    "assign",
     "AsyncClient",
     "Client",
     "AsyncCoordinator",
@@ -44,6 +68,7 @@ __all__ = [
     "StepContext",
     "AlreadyDecided",
     "BackendUnavailable",
+    "CapacityExceeded",
     "ConcordantError",
     "GuaranteeUnavailable",
     "HeuristicOutcome",

@@ -11,6 +11,7 @@
 ``HeuristicOutcome``   call a person: a participant went another way than decided
 ``TransactionStuck``   call a person: it cannot be finished automatically
 ``GuaranteeUnavailable`` choose another backend: this one cannot promise that
+``CapacityExceeded``   add room: the nodes together cannot take that much
 =====================  =============================================================
 
 ``StepFailed`` goes the other way: a saga's action raises it to say no.
@@ -72,6 +73,10 @@ class TransactionStuck(ConcordantError):
 
 class GuaranteeUnavailable(ConcordantError):
     """The chosen backend cannot give what was asked; choose another one."""
+
+
+class CapacityExceeded(ConcordantError):
+    """The nodes together have no room for what is to be placed; nothing was placed."""
 
 
 class StepFailed(ConcordantError):

@@ -148,4 +148,4 @@ def test_bad_ring_files(tmp_path: Path) -> None:
     (tmp_path / "half.json").write_text(RING.to_json()[:-5], "utf-8")
     assert "JSON" in refusal("show", "--ring", str(tmp_path / "half.json"))
     (tmp_path / "empty.json").write_text(HashRing().to_json(), "utf-8")
-    assert "empty ring" in refusal("locate", "k", "--ring", str(tmp_path / "empty.json"))
+    assert "without nodes" in refusal("locate", "k", "--ring", str(tmp_path / "empty.json"))

@@ -28,7 +28,7 @@ from concordant.drivers.redis.options import RedisOptions
 from concordant.drivers.sqlite.options import _PARAMETERS as SQLITE_PARAMETERS
 from concordant.drivers.sqlite.options import SqliteOptions
 from concordant.locking import limits
-from concordant.placement.plan import Plan
+from concordant.placement.plan import Plan, Router, Step
 from concordant.sync.lease import Lease
 from concordant.sync.lock import Leases, Lock, Locks
 from concordant.transactions import twophase
@@ -282,8 +282,18 @@ def test_every_public_name_is_on_the_page() -> None:
 @pytest.mark.parametrize(
     "kind",
     [
+        concordant.Placement,
         concordant.HashRing,
+        concordant.Slots,
+        concordant.Memento,
+        concordant.Jump,
+        concordant.Maglev,
+        concordant.ModuloRing,
+        concordant.Rendezvous,
+        concordant.Balancer,
         Plan,
+        Router,
+        Step,
         concordant.Client,
         Lock,
         Locks,

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.known_bugs.placement import PLACEMENT_BUGS
+from tests.known_bugs.placements import MAKERS
 from tests.known_bugs.table import EVERY, LOCK_BUGS, LOCKS, TRANSACTIONS, Because, Bug
 from tests.known_bugs.transactions import TRANSACTION_BUGS
 
 ROOT = Path(__file__).resolve().parents[2]
 REASON_MIN = 30
+PLACEMENTS = tuple(MAKERS)
 
 Found = dict[str, set[str]]
 
@@ -72,7 +75,11 @@ def lacking(bugs: Sequence[Bug], drivers: Sequence[str], found: Found) -> list[s
 
 @pytest.fixture(scope="module")
 def found() -> Found:
-    every = named(LOCK_BUGS, LOCKS) + named(TRANSACTION_BUGS, TRANSACTIONS)
+    every = [
+        *named(LOCK_BUGS, LOCKS),
+        *named(TRANSACTION_BUGS, TRANSACTIONS),
+        *named(PLACEMENT_BUGS, PLACEMENTS),
+    ]
     files = {test.partition("::")[0] for _, _, test in every}
     assert [file for file in files if not (ROOT / file).exists()] == []
     return collect(files)
@@ -86,10 +93,15 @@ def test_every_bug_of_transactions_is_shown_absent(found: Found) -> None:
     assert lacking(TRANSACTION_BUGS, TRANSACTIONS, found) == []
 
 
+def test_every_bug_of_placement_is_shown_absent(found: Found) -> None:
+    assert lacking(PLACEMENT_BUGS, PLACEMENTS, found) == []
+
+
 def test_no_bug_stands_there_twice() -> None:
-    names = [bug.name for bug in (*LOCK_BUGS, *TRANSACTION_BUGS)]
+    bugs = (*LOCK_BUGS, *TRANSACTION_BUGS, *PLACEMENT_BUGS)
+    names = [bug.name for bug in bugs]
     assert len(names) == len(set(names))
-    assert all(bug.seen_in for bug in (*LOCK_BUGS, *TRANSACTION_BUGS))
+    assert all(bug.seen_in for bug in bugs)
 
 
 # --- the check can fail -------------------------------------------------------------------

@@ -67,7 +67,7 @@ def test_an_empty_ring_exists_but_owns_nothing() -> None:
     assert ring == HashRing()
     assert ring.nodes("k", 0) == []
     assert shares(ring) == {}
-    with pytest.raises(UsageError, match="empty ring"):
+    with pytest.raises(UsageError, match="without nodes"):
         ring.node("k")
     assert ring.with_nodes(add=[Node("b")]).node("k").id == "b"
 

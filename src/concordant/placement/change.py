@@ -28,16 +28,20 @@ def changed_nodes(
         raise UsageError(f"remove takes a list of ids, not the text {remove!r}; wrap it in a list")
     for node_id in remove:
         if changed.pop(node_id, None) is None:
-            raise UsageError(f"cannot remove node {node_id!r}: the ring has none of that id")
+            raise UsageError(f"cannot remove node {node_id!r}: there is none of that id")
     for node_id, weight in (reweight or {}).items():
         if node_id not in changed:
-            raise UsageError(f"cannot reweight node {node_id!r}: the ring keeps none of that id")
+            raise UsageError(
+                f"cannot reweight node {node_id!r}: there is none of that id that stays"
+            )
         changed[node_id] = replace(changed[node_id], weight=weight)
     for node in add:
         if not isinstance(node, Node):
-            raise UsageError(f"a ring holds Node objects, not {type(node).__name__}; use Node(id)")
+            raise UsageError(
+                f"a placement holds Node objects, not {type(node).__name__}; use Node(id)"
+            )
         if node.id in changed:
-            raise UsageError(f"node {node.id!r} is in the ring already; ids must differ")
+            raise UsageError(f"node {node.id!r} is there already; ids must differ")
         changed[node.id] = node
     return dict(sorted(changed.items()))
 

@@ -6,7 +6,7 @@ node is at the front already changes nothing: it is not placement, and must not 
 placement is the list at position 0 and the moves that are left, and that is what is digested:
 
     SHA-256, its first 32 hexadecimal digits, of
-        "concordant-ring/1 xxh64" NUL
+        "concordant-ring/1 xxh64" NUL (the name of the hash, where it is another one)
         the ids of the preference list at position 0, each followed by NUL, then NUL
         per ascending position at which the list changes:
             the position in 8 bytes, little-endian
@@ -18,7 +18,7 @@ run of ids at the front that explains the change is taken.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 
 from concordant.placement.points import PointTable
@@ -26,10 +26,10 @@ from concordant.placement.points import PointTable
 DIGITS = 32
 
 
-def fingerprint(table: PointTable, id_of: Mapping[int, str]) -> str:
+def fingerprint(table: PointTable, id_of: Mapping[int, str], hash_name: str = "xxh64") -> str:
     """Return the fingerprint of a table; equal if and only if all preference lists are equal."""
     names = {slot: node_id.encode("utf-8") + b"\0" for slot, node_id in id_of.items()}
-    parts = [b"concordant-ring/1 xxh64\0"]
+    parts = [b"concordant-ring/1 %s\0" % hash_name.encode("ascii")]
     parts += [names[slot] for slot in table.clockwise(0)]
     parts.append(b"\0")
     for position, slots in _moves(table):
@@ -68,3 +68,12 @@ def _moved_together(table: PointTable, start: int, stop: int) -> list[int]:
 
 def _to_front(group: list[int], slots: list[int]) -> list[int]:
     return group + [slot for slot in slots if slot not in group]
+
+
+def digest_of(parts: Iterable[bytes]) -> str:
+    """Return the fingerprint of a placement that is no table, from what its lists follow from.
+
+    Each part is digested behind its length in 8 bytes, little-endian.
+    """
+    told = b"".join(len(part).to_bytes(8, "little") + part for part in parts)
+    return sha256(b"concordant-placement/1\0" + told).hexdigest()[:DIGITS]

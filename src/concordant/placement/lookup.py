@@ -1,4 +1,4 @@
-"""Look-ups on a table of points, in Python: what the kernel in C does, where there is none."""
+"""Look-ups in Python: what the kernel in C does, where there is none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from concordant.errors import UsageError
 from concordant.placement.hashing import key_position
@@ -15,10 +15,60 @@ from concordant.placement.nodes import Node
 from concordant.placement.points import clockwise
 
 
-class Lookup:
-    """What a ring is derived from; see native/lookup.c for its twin."""
+class Placer:
+    """Find the owners of keys; what finds the owner of a position is derived from it.
 
-    __slots__ = ("__weakref__", "_index_of", "_order", "_owners", "_positions")
+    See native/placer.c for its twin.
+    """
+
+    __slots__ = ("__weakref__", "_order")
+
+    _order: Sequence[Node]
+
+    def _index(self, position: int) -> int:
+        """Return the place in the order of the node that owns a position; there is one."""
+        raise AssertionError  # pragma: no cover
+
+    def _position(self, key: Key) -> int:
+        return key_position(key)
+
+    if TYPE_CHECKING:
+
+        def _nodes_chosen(
+            self,
+            key: Key,
+            n: int,
+            *,
+            spread: str | None = None,
+            exclude: Iterable[str | Node] = (),
+        ) -> list[Node]: ...
+
+    def node(self, key: Key, /) -> Node:
+        """Return the node that owns ``key``.
+
+        Raises UsageError when there is no node, or the key is no str, bytes-like or int.
+        """
+        return self._order[self._place(key)]
+
+    def index_many(self, keys: Iterable[Key], /) -> array[int]:
+        """Return an array of the owners of many keys, each as its place in the order of ids."""
+        return array("i", [self._place(key) for key in each_key(keys)])
+
+    def node_many(self, keys: Iterable[Key], /) -> list[Node]:
+        """Return the list of the owners of many keys."""
+        return [self._order[index] for index in self.index_many(keys)]
+
+    def _place(self, key: Key) -> int:
+        position = self._position(key)
+        if not self._order:
+            raise UsageError("cannot place a key without nodes; add a node first")
+        return self._index(position)
+
+
+class Lookup(Placer):
+    """Find owners on a table of points; see native/lookup.c for its twin."""
+
+    __slots__ = ("_index_of", "_owners", "_positions")
 
     def _arm(
         self,
@@ -27,48 +77,35 @@ class Lookup:
         index_of: array[int],
         order: Sequence[Node],
     ) -> None:
-        """Take the tables: the points, each slot's place in the order, and the order."""
+        """Take the tables: the points, each owner's place in the order, and the order."""
         self._positions = positions
         self._owners = owners
         self._index_of = index_of
         self._order = order
 
-    def node(self, key: Key, /) -> Node:
-        """Return the node that owns ``key``.
+    def _index(self, position: int) -> int:
+        index = bisect_left(self._positions, position)
+        # Past the last point this is index 0, otherwise ``index`` counted from the end.
+        return self._index_of[self._owners[index - len(self._owners)]]
 
-        Raises UsageError when the ring is empty or the key is no str, bytes-like or int.
-        """
-        return self._order[self._index_of[self._slot(key)]]
-
-    def nodes(self, key: Key, n: int) -> list[Node]:
+    def nodes(
+        self, key: Key, n: int, *, spread: str | None = None, exclude: Iterable[str | Node] = ()
+    ) -> list[Node]:
         """Return the first ``n`` different nodes clockwise from ``key``, its owner first.
 
-        A smaller ``n`` gives a prefix of a larger one. Zones are not looked at. Raises UsageError
-        when the ring has fewer nodes than ``n``.
+        A smaller ``n`` gives a prefix of a larger one. With ``spread="zone"`` they are taken in
+        rounds of which none takes two nodes of a zone; ``exclude`` names nodes to pass over.
+        Raises UsageError when fewer than ``n`` nodes are left.
         """
+        if spread is not None or exclude:
+            return self._nodes_chosen(key, n, spread=spread, exclude=exclude)
         check_count(n, len(self._order))
-        first = bisect_left(self._positions, key_position(key))
+        first = bisect_left(self._positions, self._position(key))
         slots = islice(clockwise(self._owners, first), n)
         return [self._order[self._index_of[slot]] for slot in slots]
 
-    def index_many(self, keys: Iterable[Key], /) -> array[int]:
-        """Return an array of the owners of many keys, each as its place in ``list(ring)``."""
-        return array("i", [self._index_of[self._slot(key)] for key in _each(keys)])
 
-    def node_many(self, keys: Iterable[Key], /) -> list[Node]:
-        """Return the list of the owners of many keys."""
-        return [self._order[index] for index in self.index_many(keys)]
-
-    def _slot(self, key: Key) -> int:
-        index = bisect_left(self._positions, key_position(key))
-        try:
-            # Past the last point this is index 0, otherwise ``index`` counted from the end.
-            return self._owners[index - len(self._owners)]
-        except IndexError:
-            raise UsageError("cannot place a key on an empty ring; add a node first") from None
-
-
-def _each(keys: Any) -> Iterable[Key]:
+def each_key(keys: Any) -> list[Key]:
     """Return the keys as Python's own objects, whatever column they come in."""
     if isinstance(keys, str | bytes | bytearray):
         raise UsageError(f"{type(keys).__name__} is one key; pass a list of keys")

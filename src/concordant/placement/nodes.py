@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from concordant.errors import UsageError
 
 MAX_ID_BYTES = 255
+MAX_WEIGHT = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +78,27 @@ def _checked_weight(weight: object, node_id: str) -> float:
             f"the weight of node {node_id!r} is {number}; give a finite number above 0"
         )
     return number
+
+
+def weight_units(node: Node) -> int:
+    """Return the weight in millionths, at least one; raises UsageError above 1 000 000.
+
+    Whole numbers, for comparing shares exactly.
+    """
+    if node.weight > MAX_WEIGHT:
+        raise UsageError(
+            f"node {node.id!r} has weight {node.weight}, more than {MAX_WEIGHT}; scale all "
+            "weights down"
+        )
+    return max(1, round(node.weight * 1_000_000))
+
+
+def check_alike(nodes: Iterable[Node], algorithm: str) -> None:
+    """Raise UsageError unless all weights are alike, for algorithms that know equal shares only."""
+    by_weight = {node.weight: node.id for node in nodes}
+    if len(by_weight) > 1:
+        (one_weight, one), (other_weight, other), *_ = by_weight.items()
+        raise UsageError(
+            f"{algorithm} gives all nodes equal shares, but {one!r} has weight {one_weight} and "
+            f"{other!r} {other_weight}; use HashRing, Rendezvous or Slots for weights"
+        )

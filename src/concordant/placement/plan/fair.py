@@ -1,0 +1,36 @@
+"""The fewest copies that have to move for a change of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import fsum
+
+from concordant.placement.nodes import Node
+
+
+def minimum_share(old: Iterable[Node], new: Iterable[Node], replicas: int) -> float:
+    """Return the share of copies that must move, were all nodes loaded in exact proportion."""
+    before, after = fair_shares(list(old), replicas), fair_shares(list(new), replicas)
+    return fsum(max(0.0, share - before.get(owner, 0.0)) for owner, share in after.items())
+
+
+def fair_shares(nodes: list[Node], replicas: int) -> dict[str | None, float]:
+    """Return each node's share of all copies by its weight.
+
+    No node has more than one copy of a key, so none has more than 1 / replicas of all copies;
+    the others have what is left, by their weights.
+    """
+    if not nodes:
+        return {None: 1.0}
+    shares: dict[str | None, float] = {}
+    rest, left = sorted(nodes, key=lambda node: -node.weight), 1.0
+    while rest:
+        total = fsum(node.weight for node in rest)
+        most = 1.0 / replicas
+        # Beyond rounding: of three equal nodes with three replicas each has all.
+        if rest[0].weight / total * left <= most * (1 + 1e-12):
+            shares.update((node.id, node.weight / total * left) for node in rest)
+            break
+        shares[rest.pop(0).id] = most
+        left -= most
+    return shares
