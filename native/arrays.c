@@ -28,6 +28,16 @@ PyObject *new_array(const char *code, Py_ssize_t count, void **out)
     return made;
 }
 
+PyObject *new_indices(Py_ssize_t count, int32_t **out)
+{
+    void *begin;
+    PyObject *made = new_array("i", count, &begin);
+    if (made != NULL) {
+        *out = begin;
+    }
+    return made;
+}
+
 int arrays_init(void)
 {
     array_type = attribute("array", "array");

@@ -1,7 +1,10 @@
 #include "arrow.h"
 
+#include <string.h>
+
+#include "arrays.h"
+#include "columns.h"
 #include "errors.h"
-#include "xxh64.h"
 
 struct ArrowSchema {
     const char *format;
@@ -70,7 +73,7 @@ static Py_ssize_t first_null(const struct ArrowArray *array)
 }
 
 /* A view: its length, and then the bytes themselves or where they are. */
-static void place_views(Placing *placing, const struct ArrowArray *array)
+static void place_views(Batch *batch, const struct ArrowArray *array)
 {
     const unsigned char *view = (const unsigned char *)array->buffers[1] + array->offset * 16;
     for (int64_t at = 0; at < array->length; at++, view += 16) {
@@ -82,27 +85,27 @@ static void place_views(Placing *placing, const struct ArrowArray *array)
             memcpy(&start, view + 12, 4);
             key = (const unsigned char *)array->buffers[2 + buffer] + start;
         }
-        place(placing, xxh64(key, (size_t)size));
+        batch_add(batch, key, (size_t)size);
     }
-    placed(placing);
+    batch_flush(batch);
 }
 
-static void place_chunk(Placing *placing, const struct ArrowArray *array, Layout layout)
+static void place_chunk(Batch *batch, const struct ArrowArray *array, Layout layout)
 {
     if (array->length == 0) {
         return;
     }
     if (layout == VIEWS) {
-        place_views(placing, array);
+        place_views(batch, array);
         return;
     }
-    place_by_offsets(placing, array->buffers[2], array->buffers[1], layout == WIDE,
+    place_by_offsets(batch, array->buffers[2], array->buffers[1], layout == WIDE,
                      (Py_ssize_t)array->offset, (Py_ssize_t)array->length);
 }
 
 /* Place the keys of all chunks; returns the indices, or NULL with an exception set. */
-static PyObject *place_chunks(Placing *placing, struct ArrowArray *chunks, Py_ssize_t number,
-                              Layout layout, PyObject *(*allocate)(Py_ssize_t, int32_t **))
+static PyObject *place_chunks(Batch *batch, struct ArrowArray *chunks, Py_ssize_t number,
+                              Layout layout)
 {
     Py_ssize_t count = 0;
     for (Py_ssize_t i = 0; i < number; i++) {
@@ -113,13 +116,13 @@ static PyObject *place_chunks(Placing *placing, struct ArrowArray *chunks, Py_ss
         }
         count += (Py_ssize_t)chunks[i].length;
     }
-    PyObject *indices = allocate(count, &placing->out);
+    PyObject *indices = new_indices(count, &batch->out);
     if (indices == NULL) {
         return NULL;
     }
     Py_BEGIN_ALLOW_THREADS
     for (Py_ssize_t i = 0; i < number; i++) {
-        place_chunk(placing, &chunks[i], layout);
+        place_chunk(batch, &chunks[i], layout);
     }
     Py_END_ALLOW_THREADS
     return indices;
@@ -132,8 +135,7 @@ static PyObject *refuse_format(const char *format)
                         format);
 }
 
-static PyObject *place_array(Placing *placing, PyObject *pair,
-                             PyObject *(*allocate)(Py_ssize_t, int32_t **))
+static PyObject *place_array(Batch *batch, PyObject *pair)
 {
     if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2) {
         PyErr_SetString(PyExc_TypeError, "__arrow_c_array__ returned no two capsules");
@@ -148,7 +150,7 @@ static PyObject *place_array(Placing *placing, PyObject *pair,
     Layout layout = layout_of(schema);
     /* The capsules release what they hold. */
     return layout == UNKNOWN ? refuse_format(schema->format)
-                             : place_chunks(placing, array, 1, layout, allocate);
+                             : place_chunks(batch, array, 1, layout);
 }
 
 /* Append what is left of a stream to the chunks; returns their number, or -1 with an exception
@@ -180,8 +182,7 @@ static Py_ssize_t read_chunks(struct ArrowArrayStream *stream, struct ArrowArray
     }
 }
 
-static PyObject *place_stream(Placing *placing, PyObject *capsule,
-                              PyObject *(*allocate)(Py_ssize_t, int32_t **))
+static PyObject *place_stream(Batch *batch, PyObject *capsule)
 {
     struct ArrowArrayStream *stream = PyCapsule_GetPointer(capsule, "arrow_array_stream");
     struct ArrowSchema schema = {0};
@@ -199,7 +200,7 @@ static PyObject *place_stream(Placing *placing, PyObject *capsule,
     if (layout == UNKNOWN) {
         refuse_format(schema.format);
     } else if (read_chunks(stream, &chunks, &number) >= 0) {
-        indices = place_chunks(placing, chunks, number, layout, allocate);
+        indices = place_chunks(batch, chunks, number, layout);
     }
     for (Py_ssize_t i = 0; i < number; i++) {
         chunks[i].release(&chunks[i]);
@@ -217,8 +218,7 @@ int gives_arrow(PyObject *keys)
            PyObject_HasAttrString(keys, "__arrow_c_stream__");
 }
 
-PyObject *place_arrow(Placing *placing, PyObject *keys,
-                      PyObject *(*allocate)(Py_ssize_t count, int32_t **out))
+PyObject *place_arrow(Batch *batch, PyObject *keys)
 {
     int whole = PyObject_HasAttrString(keys, "__arrow_c_array__");
     PyObject *given = PyObject_CallMethod(
@@ -226,8 +226,7 @@ PyObject *place_arrow(Placing *placing, PyObject *keys,
     if (given == NULL) {
         return NULL;
     }
-    PyObject *indices =
-        whole ? place_array(placing, given, allocate) : place_stream(placing, given, allocate);
+    PyObject *indices = whole ? place_array(batch, given) : place_stream(batch, given);
     Py_DECREF(given);
     return indices;
 }

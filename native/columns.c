@@ -3,35 +3,49 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "xxh64.h"
+/* A function for either width of the offsets. */
+#define DEFINE_PLACE_BY(name, Offset)                                                            \
+    static void name(Batch *batch, const char *data, const Offset *ends, Py_ssize_t count)       \
+    {                                                                                            \
+        Py_ssize_t at = 0;                                                                       \
+        for (; count - at >= 4; at += 4) {                                                       \
+            const void *keys[4];                                                                 \
+            size_t sizes[4];                                                                     \
+            for (int i = 0; i < 4; i++) {                                                        \
+                keys[i] = data + ends[at + i];                                                   \
+                sizes[i] = (size_t)(ends[at + i + 1] - ends[at + i]);                            \
+            }                                                                                    \
+            batch_add_four(batch, keys, sizes);                                                  \
+        }                                                                                        \
+        for (; at < count; at++) {                                                               \
+            batch_add(batch, data + ends[at], (size_t)(ends[at + 1] - ends[at]));                \
+        }                                                                                        \
+        batch_flush(batch);                                                                      \
+    }
 
-void place_by_offsets(Placing *placing, const char *data, const void *offsets, int wide,
+DEFINE_PLACE_BY(place_by_narrow, int32_t)
+DEFINE_PLACE_BY(place_by_wide, int64_t)
+
+void place_by_offsets(Batch *batch, const char *data, const void *offsets, int wide,
                       Py_ssize_t first, Py_ssize_t count)
 {
     if (wide) {
-        const int64_t *ends = (const int64_t *)offsets + first;
-        for (Py_ssize_t at = 0; at < count; at++) {
-            place(placing, xxh64(data + ends[at], (size_t)(ends[at + 1] - ends[at])));
-        }
+        place_by_wide(batch, data, (const int64_t *)offsets + first, count);
     } else {
-        const int32_t *ends = (const int32_t *)offsets + first;
-        for (Py_ssize_t at = 0; at < count; at++) {
-            place(placing, xxh64(data + ends[at], (size_t)(ends[at + 1] - ends[at])));
-        }
+        place_by_narrow(batch, data, (const int32_t *)offsets + first, count);
     }
-    placed(placing);
 }
 
-void place_by_width(Placing *placing, const char *data, Py_ssize_t width, Py_ssize_t count)
+void place_by_width(Batch *batch, const char *data, Py_ssize_t width, Py_ssize_t count)
 {
     for (Py_ssize_t at = 0; at < count; at++, data += width) {
         Py_ssize_t size = width;
         while (size > 0 && data[size - 1] == 0) {
             size--;
         }
-        place(placing, xxh64(data, (size_t)size));
+        batch_add(batch, data, (size_t)size);
     }
-    placed(placing);
+    batch_flush(batch);
 }
 
 /* Write a character as UTF-8; returns the bytes it took, or 0 if it is none. */
@@ -65,8 +79,7 @@ static inline int utf8(uint32_t character, unsigned char *out)
     return 0;
 }
 
-Py_ssize_t place_by_ucs4(Placing *placing, const char *data, Py_ssize_t width,
-                         Py_ssize_t count)
+Py_ssize_t place_by_ucs4(Batch *batch, const char *data, Py_ssize_t width, Py_ssize_t count)
 {
     unsigned char *text = malloc((size_t)width * 4 + 1);
     Py_ssize_t bad = -1;
@@ -90,10 +103,10 @@ Py_ssize_t place_by_ucs4(Placing *placing, const char *data, Py_ssize_t width,
             bad = taken ? -1 : at;
         }
         if (bad < 0) {
-            place(placing, xxh64(text, size));
+            batch_add(batch, text, size);
         }
     }
-    placed(placing);
+    batch_flush(batch);
     free(text);
     return bad;
 }

@@ -3,56 +3,75 @@
 #include "columns.h"
 #include "errors.h"
 #include "keys.h"
-#include "lookup.h"
+#include "placer.h"
 
-static PyObject *allocate(Py_ssize_t count, int32_t **out)
+/* So many places ahead of its turn, a key is sent for. */
+#define AHEAD 24
+
+/* Place four keys if none of them has to be asked for its bytes; returns whether it did. */
+static inline int place_four(Batch *batch, PyObject **each)
 {
-    return new_array("i", count, (void **)out);
+    const void *keys[4];
+    size_t sizes[4];
+    for (int i = 0; i < 4; i++) {
+        if (!key_text(each[i], &keys[i], &sizes[i])) {
+            return 0;
+        }
+    }
+    batch_add_four(batch, keys, sizes);
+    return 1;
 }
 
-/* From so many places ahead, keys are on their way to be read. */
-#define AHEAD 16
+static int place_one(Batch *batch, PyObject *key)
+{
+    uint64_t position;
+    Py_INCREF(key); /* asking runs code, which may take it from the list */
+    int failed = key_position(key, &position);
+    Py_DECREF(key);
+    if (!failed) {
+        batch_add_position(batch, position);
+    }
+    return failed;
+}
 
-static PyObject *place_list(const Lookup *self, PyObject *keys)
+/* Place the keys of a list or a tuple; returns 0, or -1 with an exception set. */
+static int place_each(Batch *batch, PyObject *fast)
+{
+    Py_ssize_t count = PySequence_Fast_GET_SIZE(fast), at = 0;
+    while (at < count) {
+        PyObject **each = PySequence_Fast_ITEMS(fast) + at;
+        for (Py_ssize_t i = AHEAD; i < AHEAD + 4 && at + i < count; i++) {
+            /* A short text begins in the line after its head. */
+            PREFETCH(each[i]);
+            PREFETCH((const char *)each[i] + 48);
+        }
+        if (count - at >= 4 && place_four(batch, each)) {
+            at += 4;
+            continue;
+        }
+        if (place_one(batch, each[0]) < 0) {
+            return -1;
+        }
+        if (PySequence_Fast_GET_SIZE(fast) != count) {
+            PyErr_SetString(usage_error, "the list of keys changed while they were placed");
+            return -1;
+        }
+        at++;
+    }
+    batch_flush(batch);
+    return 0;
+}
+
+static PyObject *place_list(Placer *self, PyObject *keys)
 {
     PyObject *fast = PySequence_Fast(keys, "keys come in a list, an array or another iterable");
-    Placing placing = {.table = &self->table, .index_of = self->index_of.buf};
-    if (fast == NULL) {
-        return NULL;
-    }
-    Py_ssize_t count = PySequence_Fast_GET_SIZE(fast), at = 0;
-    PyObject *indices = new_array("i", count, (void **)&placing.out);
-    PyObject **each = PySequence_Fast_ITEMS(fast);
-    for (; indices != NULL && at < count; at++) {
-        uint64_t position;
-        if (at + AHEAD < count) {
-            PREFETCH(each[at + AHEAD]);
-            PREFETCH((const char *)each[at + AHEAD] + 64);
-        }
-        if (!key_position_plain(each[at], &position)) {
-            /* This may run code of the key's own kind, which may change the list. */
-            PyObject *key = Py_NewRef(each[at]);
-            if (key_position_slow(key, &position) < 0) {
-                Py_CLEAR(indices);
-            }
-            Py_DECREF(key);
-            if (PySequence_Fast_GET_SIZE(fast) != count) {
-                break;
-            }
-            each = PySequence_Fast_ITEMS(fast);
-        }
-        if (indices != NULL) {
-            place(&placing, position);
-        }
-    }
-    if (indices != NULL && at < count) {
-        PyErr_SetString(usage_error, "the list of keys changed while they were placed");
+    Batch batch = {.placer = self};
+    PyObject *indices =
+        fast == NULL ? NULL : new_indices(PySequence_Fast_GET_SIZE(fast), &batch.out);
+    if (indices != NULL && place_each(&batch, fast) < 0) {
         Py_CLEAR(indices);
     }
-    if (indices != NULL) {
-        placed(&placing);
-    }
-    Py_DECREF(fast);
+    Py_XDECREF(fast);
     return indices;
 }
 
@@ -67,9 +86,9 @@ static char text_kind(const Py_buffer *view)
 }
 
 /* Place an array of text of one width; NULL without an exception if it is something else. */
-static PyObject *place_text(const Lookup *self, PyObject *keys)
+static PyObject *place_text(Placer *self, PyObject *keys)
 {
-    Placing placing = {.table = &self->table, .index_of = self->index_of.buf};
+    Batch batch = {.placer = self};
     Py_buffer view;
     if (!PyObject_CheckBuffer(keys)) {
         return NULL;
@@ -79,14 +98,14 @@ static PyObject *place_text(const Lookup *self, PyObject *keys)
         return NULL;
     }
     char kind = text_kind(&view);
-    PyObject *indices = kind == 0 ? NULL : allocate(view.shape[0], &placing.out);
+    PyObject *indices = kind == 0 ? NULL : new_indices(view.shape[0], &batch.out);
     Py_ssize_t bad = -1;
     if (indices != NULL) {
         Py_BEGIN_ALLOW_THREADS
         if (kind == 's') {
-            place_by_width(&placing, view.buf, view.itemsize, view.shape[0]);
+            place_by_width(&batch, view.buf, view.itemsize, view.shape[0]);
         } else {
-            bad = place_by_ucs4(&placing, view.buf, view.itemsize / 4, view.shape[0]);
+            bad = place_by_ucs4(&batch, view.buf, view.itemsize / 4, view.shape[0]);
         }
         Py_END_ALLOW_THREADS
     }
@@ -103,25 +122,25 @@ static PyObject *place_text(const Lookup *self, PyObject *keys)
     return indices;
 }
 
-PyObject *Lookup_index_many(Lookup *self, PyObject *keys)
+PyObject *placer_index_many(Placer *self, PyObject *keys)
 {
     if (PyUnicode_Check(keys) || PyBytes_Check(keys) || PyByteArray_Check(keys)) {
         PyErr_Format(usage_error, "%s is one key; pass a list of keys", Py_TYPE(keys)->tp_name);
         return NULL;
     }
-    if (self->table.size == 0) {
+    if (self->place == NULL) {
         PyObject *list = PySequence_List(keys);
         int none = list != NULL && PyList_GET_SIZE(list) == 0;
         int32_t *out;
         Py_XDECREF(list);
-        return none ? allocate(0, &out) : list == NULL ? NULL : refuse_empty();
+        return none ? new_indices(0, &out) : list == NULL ? NULL : refuse_empty();
     }
     if (PyList_CheckExact(keys) || PyTuple_CheckExact(keys)) {
         return place_list(self, keys);
     }
     if (gives_arrow(keys)) {
-        Placing placing = {.table = &self->table, .index_of = self->index_of.buf};
-        return place_arrow(&placing, keys, allocate);
+        Batch batch = {.placer = self};
+        return place_arrow(&batch, keys);
     }
     PyObject *indices = place_text(self, keys);
     if (indices != NULL || PyErr_Occurred()) {
@@ -140,9 +159,9 @@ PyObject *Lookup_index_many(Lookup *self, PyObject *keys)
     return indices;
 }
 
-PyObject *Lookup_node_many(Lookup *self, PyObject *keys)
+PyObject *placer_node_many(Placer *self, PyObject *keys)
 {
-    PyObject *indices = Lookup_index_many(self, keys);
+    PyObject *indices = placer_index_many(self, keys);
     Py_buffer view;
     if (indices == NULL) {
         return NULL;

@@ -45,7 +45,7 @@ PyMODINIT_FUNC PyInit__native(void)
     if (module == NULL) {
         return NULL;
     }
-    if (arrays_init() < 0 || lookup_init() < 0 || PyModule_AddObjectRef(module, "Lookup", (PyObject *)&LookupType) < 0) {
+    if (arrays_init() < 0 || placer_init() < 0 || lookup_init() < 0 || PyModule_AddObjectRef(module, "Lookup", (PyObject *)&LookupType) < 0) {
         Py_DECREF(module);
         return NULL;
     }

@@ -65,27 +65,95 @@ static inline uint64_t xxh_stripes(const unsigned char *at, const unsigned char 
     return xxh_merge(acc, d);
 }
 
-static inline uint64_t xxh64(const void *data, size_t size)
+static inline uint64_t xxh_eight(uint64_t acc, const unsigned char *at)
 {
-    const unsigned char *at = data;
-    size_t striped = size - size % 32, left = size % 32;
-    uint64_t acc = striped ? xxh_stripes(at, at + striped) : XXH_PRIME_5;
-    at += striped;
-    acc += size;
-    for (; left >= 8; at += 8, left -= 8) {
-        acc = xxh_rotate(acc ^ xxh_round(0, xxh_lane(at)), 27) * XXH_PRIME_1 + XXH_PRIME_4;
-    }
-    if (left >= 4) {
-        acc = xxh_rotate(acc ^ xxh_half_lane(at) * XXH_PRIME_1, 23) * XXH_PRIME_2 + XXH_PRIME_3;
-        at += 4;
-        left -= 4;
-    }
-    for (; left; at++, left--) {
-        acc = xxh_rotate(acc ^ *at * XXH_PRIME_5, 11) * XXH_PRIME_1;
-    }
+    return xxh_rotate(acc ^ xxh_round(0, xxh_lane(at)), 27) * XXH_PRIME_1 + XXH_PRIME_4;
+}
+
+static inline uint64_t xxh_four(uint64_t acc, const unsigned char *at)
+{
+    return xxh_rotate(acc ^ xxh_half_lane(at) * XXH_PRIME_1, 23) * XXH_PRIME_2 + XXH_PRIME_3;
+}
+
+static inline uint64_t xxh_one(uint64_t acc, const unsigned char *at)
+{
+    return xxh_rotate(acc ^ *at * XXH_PRIME_5, 11) * XXH_PRIME_1;
+}
+
+static inline uint64_t xxh_finish(uint64_t acc)
+{
     acc = (acc ^ acc >> 33) * XXH_PRIME_2;
     acc = (acc ^ acc >> 29) * XXH_PRIME_3;
     return acc ^ acc >> 32;
+}
+
+/* The tail is unrolled, not looped over: keys of one size, as most lists have, then take branches
+ * that the processor foresees. */
+static inline uint64_t xxh_tail(uint64_t acc, const unsigned char *at, size_t size)
+{
+    if (size & 16) {
+        acc = xxh_eight(xxh_eight(acc, at), at + 8);
+        at += 16;
+    }
+    if (size & 8) {
+        acc = xxh_eight(acc, at);
+        at += 8;
+    }
+    if (size & 4) {
+        acc = xxh_four(acc, at);
+        at += 4;
+    }
+    if (size & 2) {
+        acc = xxh_one(xxh_one(acc, at), at + 1);
+        at += 2;
+    }
+    if (size & 1) {
+        acc = xxh_one(acc, at);
+    }
+    return xxh_finish(acc);
+}
+
+/* Of less than 32 bytes. */
+static inline uint64_t xxh64_short(const void *data, size_t size)
+{
+    return xxh_tail(XXH_PRIME_5 + size, data, size);
+}
+
+static inline uint64_t xxh64(const void *data, size_t size)
+{
+    size_t striped = size - size % 32;
+    const unsigned char *at = data;
+    if (striped == 0) {
+        return xxh64_short(data, size);
+    }
+    return xxh_tail(xxh_stripes(at, at + striped) + size, at + striped, size % 32);
+}
+
+/* The same for four keys of one size below 32, side by side: each step waits for the one before,
+ * and a processor has room for four such chains at once. */
+static inline void xxh64_by_four(const void *const *keys, size_t size, uint64_t *out)
+{
+    const unsigned char *text[4];
+    uint64_t acc[4];
+    size_t at = 0;
+#define EACH(statement)                                                                          \
+    for (int i = 0; i < 4; i++) {                                                                \
+        statement;                                                                               \
+    }
+    EACH(text[i] = keys[i])
+    EACH(acc[i] = XXH_PRIME_5 + size)
+    for (; size - at >= 8; at += 8) {
+        EACH(acc[i] = xxh_eight(acc[i], text[i] + at))
+    }
+    if (size & 4) {
+        EACH(acc[i] = xxh_four(acc[i], text[i] + at))
+        at += 4;
+    }
+    for (; at < size; at++) {
+        EACH(acc[i] = xxh_one(acc[i], text[i] + at))
+    }
+    EACH(out[i] = xxh_finish(acc[i]))
+#undef EACH
 }
 
 #endif

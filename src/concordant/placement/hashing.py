@@ -88,4 +88,9 @@ xxh64: Callable[[bytes], int] = _fastest()
 
 def key_position(key: Key) -> int:
     """Return where ``key`` falls in the hash space, from 0 up to but not including 2**64."""
+    if type(key) is str:
+        try:
+            return xxh64(key.encode())
+        except UnicodeEncodeError:
+            pass  # refused below, by the words for it
     return xxh64(key_bytes(key))

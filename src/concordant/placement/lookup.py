@@ -29,8 +29,8 @@ class Placer:
         """Return the place in the order of the node that owns a position; there is one."""
         raise AssertionError  # pragma: no cover
 
-    def _position(self, key: Key) -> int:
-        return key_position(key)
+    # A look-up that calls Python less is a look-up that takes less time.
+    _position = staticmethod(key_position)
 
     if TYPE_CHECKING:
 
@@ -68,7 +68,7 @@ class Placer:
 class Lookup(Placer):
     """Find owners on a table of points; see native/lookup.c for its twin."""
 
-    __slots__ = ("_index_of", "_owners", "_positions")
+    __slots__ = ("_index_of", "_owners", "_positions", "_shift", "_starts")
 
     def _arm(
         self,
@@ -82,10 +82,25 @@ class Lookup(Placer):
         self._owners = owners
         self._index_of = index_of
         self._order = order
+        self._shift, self._starts = _buckets(positions)
+
+    def node(self, key: Key, /) -> Node:
+        """Return the node that owns ``key``.
+
+        Raises UsageError when there is no node, or the key is no str, bytes-like or int.
+        """
+        position = self._position(key)
+        bucket, starts = position >> self._shift, self._starts
+        index = bisect_left(self._positions, position, starts[bucket], starts[bucket + 1])
+        try:
+            # Past the last point this is index 0, otherwise ``index`` counted from the end.
+            return self._order[self._index_of[self._owners[index - len(self._owners)]]]
+        except IndexError:
+            raise UsageError("cannot place a key without nodes; add a node first") from None
 
     def _index(self, position: int) -> int:
-        index = bisect_left(self._positions, position)
-        # Past the last point this is index 0, otherwise ``index`` counted from the end.
+        bucket, starts = position >> self._shift, self._starts
+        index = bisect_left(self._positions, position, starts[bucket], starts[bucket + 1])
         return self._index_of[self._owners[index - len(self._owners)]]
 
     def nodes(
@@ -103,6 +118,22 @@ class Lookup(Placer):
         first = bisect_left(self._positions, self._position(key))
         slots = islice(clockwise(self._owners, first), n)
         return [self._order[self._index_of[slot]] for slot in slots]
+
+
+def _buckets(positions: array[int]) -> tuple[int, array[int]]:
+    """Return how far to shift a position to its bucket, and where the buckets' points begin.
+
+    There are one to two buckets a point; behind the last stands the number of points.
+    """
+    bits = max(1, len(positions).bit_length())
+    shift = 64 - bits
+    starts = array("I")
+    for index, position in enumerate(positions):
+        missing = (position >> shift) + 1 - len(starts)
+        if missing > 0:
+            starts.extend([index] * missing)
+    starts.extend([len(positions)] * ((1 << bits) + 1 - len(starts)))
+    return shift, starts
 
 
 def each_key(keys: Any) -> list[Key]:
