@@ -27,7 +27,7 @@ static PyMethodDef functions[] = {
     {"rearranged", rearranged, METH_VARARGS,
      "rearranged(positions, owners, leaving, coming, ranks, /)\n--\n\n"
      "Return positions and owners without some points and with others.\n\n"
-     "Points come as (bytes before their number, slot, first number, end of the numbers)."},
+     "Points come as (id of the node, slot, first number, end of the numbers)."},
     {"nothing", nothing, METH_O,
      "nothing(argument, /)\n--\n\nDo nothing: what a call costs, for benchmarks to compare with."},
     {NULL, NULL, 0, NULL},
