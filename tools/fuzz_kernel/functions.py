@@ -11,7 +11,7 @@ from concordant.placement.kernel import native
 from concordant.placement.memento_lookup import KEPT, MementoLookup
 from concordant.placement.rendezvous_lookup import RendezvousLookup
 from tests.placement_oracle import key_at
-from tools.fuzz_kernel.drawing import MASK, NODES, keys, position, survives, wrong
+from tools.fuzz_kernel.drawing import MASK, NODES, keys, overwrite, position, survives, wrong
 
 TWINS = {
     name: (twin, getattr(native, name))
@@ -59,10 +59,7 @@ def armed(random: Random) -> None:
     tables = _tables(random, name)
     given = [wrong(random, each) if random.random() < 0.5 else each for each in tables]
     survives(lambda: lookup._arm(*given))
-    for part in given:
-        if isinstance(part, array) and part.typecode in "iIqQ":
-            for at in range(len(part)):
-                part[at] = random.randrange(1 << 8 * part.itemsize - 1)
+    overwrite(random, given)
     asked = keys(random, 40)
     survives(lambda: lookup.index_many(asked))
     survives(lambda: lookup.node(asked[0]))
