@@ -38,6 +38,20 @@ PyObject *new_indices(Py_ssize_t count, int32_t **out)
     return made;
 }
 
+int take_buffer(PyObject *source, Py_buffer *buffer, Py_ssize_t itemsize)
+{
+    if (PyObject_GetBuffer(source, buffer, PyBUF_SIMPLE) < 0) {
+        return -1;
+    }
+    /* An empty array is anywhere. */
+    if (buffer->len % itemsize || (buffer->len && (uintptr_t)buffer->buf % (uintptr_t)itemsize)) {
+        PyErr_SetString(PyExc_ValueError, "a table of another item size");
+        PyBuffer_Release(buffer);
+        return -1;
+    }
+    return 0;
+}
+
 int arrays_init(void)
 {
     array_type = attribute("array", "array");

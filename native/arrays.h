@@ -17,6 +17,10 @@ PyObject *new_array(const char *code, Py_ssize_t count, void **out);
 /* The same for indices. */
 PyObject *new_indices(Py_ssize_t count, int32_t **out);
 
+/* Take the memory of an array of items of this size, to be released; returns 0, or -1 with an
+ * exception set. */
+int take_buffer(PyObject *source, Py_buffer *buffer, Py_ssize_t itemsize);
+
 /* Load what is needed of Python; returns 0, or -1 with an exception set. */
 int arrays_init(void);
 

@@ -1,5 +1,6 @@
 #include "lookup.h"
 
+#include "arrays.h"
 #include "keys.h"
 
 static void place_block(const Placer *placer, const uint64_t *positions, size_t count,
@@ -41,19 +42,6 @@ static PyObject *lookup_node(Lookup *self, PyObject *key)
 }
 
 /* --- making and ending it ----------------------------------------------------------------- */
-
-static int take_buffer(PyObject *source, Py_buffer *buffer, Py_ssize_t itemsize)
-{
-    if (PyObject_GetBuffer(source, buffer, PyBUF_SIMPLE) < 0) {
-        return -1;
-    }
-    /* An empty array is anywhere. */
-    if (buffer->len % itemsize || (buffer->len && (uintptr_t)buffer->buf % (uintptr_t)itemsize)) {
-        PyErr_SetString(PyExc_ValueError, "a table of another item size");
-        return -1;
-    }
-    return 0;
-}
 
 /* Check what a wrong table would make read beyond its end. */
 static int check_table(const Table *table, Py_ssize_t owners)
@@ -101,7 +89,8 @@ static PyObject *lookup_arm(Lookup *self, PyObject *arguments)
     }
     if (table.size > 0) {
         table_measure(&table);
-        table.cells = PyMem_Malloc(table.cells_size * sizeof *table.cells);
+        self->head.held = table.cells_size * sizeof *table.cells;
+        self->head.tables[0] = table.cells = PyMem_Malloc(self->head.held);
         if (table.cells == NULL) {
             return PyErr_NoMemory();
         }
@@ -133,14 +122,7 @@ static void lookup_dealloc(Lookup *self)
 {
     PyObject_GC_UnTrack(self);
     lookup_clear(self);
-    PyMem_Free(self->table.cells);
     placer_dealloc(&self->head);
-}
-
-static PyObject *lookup_sizeof(Lookup *self, PyObject *Py_UNUSED(ignored))
-{
-    return PyLong_FromSize_t((size_t)Py_TYPE(self)->tp_basicsize +
-                             self->table.cells_size * sizeof *self->table.cells);
 }
 
 static PyMethodDef lookup_methods[] = {
@@ -154,7 +136,6 @@ static PyMethodDef lookup_methods[] = {
      "A smaller ``n`` gives a prefix of a larger one. With ``spread='zone'`` they are taken in\n"
      "rounds of which none takes two nodes of a zone; ``exclude`` names nodes to pass over.\n"
      "Raises UsageError when fewer than ``n`` nodes are left."},
-    {"__sizeof__", (PyCFunction)lookup_sizeof, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -216,5 +216,5 @@ int lookup_init(void)
 {
     check_count = attribute("concordant.placement.keys", "check_count");
     nodes_chosen = PyUnicode_InternFromString("_nodes_chosen");
-    return check_count == NULL || nodes_chosen == NULL ? -1 : PyType_Ready(&LookupType);
+    return check_count == NULL || nodes_chosen == NULL ? -1 : 0;
 }

@@ -1,6 +1,8 @@
 #include "arrays.h"
+#include "buckets.h"
 #include "lookup.h"
 #include "points.h"
+#include "rendezvous.h"
 #include "xxh64.h"
 
 static PyObject *hash(PyObject *Py_UNUSED(module), PyObject *data)
@@ -25,7 +27,7 @@ static PyMethodDef functions[] = {
     {"rearranged", rearranged, METH_VARARGS,
      "rearranged(positions, owners, leaving, coming, ranks, /)\n--\n\n"
      "Return positions and owners without some points and with others.\n\n"
-     "Points come as (bytes before their number, slot, first number, end of the numbers)."},
+     "Points come as (id of the node, slot, first number, end of the numbers)."},
     {"nothing", nothing, METH_O,
      "nothing(argument, /)\n--\n\nDo nothing: what a call costs, for benchmarks to compare with."},
     {NULL, NULL, 0, NULL},
@@ -39,13 +41,32 @@ static struct PyModuleDef definition = {
     .m_methods = functions,
 };
 
+static int add_types(PyObject *module)
+{
+    PyTypeObject *types[] = {
+        &PlacerType,
+        &LookupType,
+        &JumpLookupType,
+        &MementoLookupType,
+#ifdef HAVE_RENDEZVOUS
+        &RendezvousLookupType,
+#endif
+    };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        if (PyModule_AddType(module, types[i]) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 PyMODINIT_FUNC PyInit__native(void)
 {
     PyObject *module = PyModule_Create(&definition);
     if (module == NULL) {
         return NULL;
     }
-    if (arrays_init() < 0 || placer_init() < 0 || lookup_init() < 0 || PyModule_AddObjectRef(module, "Lookup", (PyObject *)&LookupType) < 0) {
+    if (arrays_init() < 0 || placer_init() < 0 || lookup_init() < 0 || add_types(module) < 0) {
         Py_DECREF(module);
         return NULL;
     }

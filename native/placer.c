@@ -20,6 +20,25 @@ int placer_arm(Placer *self, PyObject *order)
     return 0;
 }
 
+void *placer_table(Placer *self, PyObject *source, size_t itemsize, Py_ssize_t *count)
+{
+    void **table = self->tables[0] == NULL ? &self->tables[0] : &self->tables[1];
+    Py_buffer view;
+    if (take_buffer(source, &view, (Py_ssize_t)itemsize) < 0) {
+        return NULL;
+    }
+    *count = view.len / (Py_ssize_t)itemsize;
+    *table = PyMem_Malloc((size_t)view.len + 1);
+    if (*table == NULL) {
+        PyErr_NoMemory();
+    } else {
+        memcpy(*table, view.buf, (size_t)view.len);
+        self->held += (size_t)view.len;
+    }
+    PyBuffer_Release(&view);
+    return *table;
+}
+
 int placer_traverse(Placer *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->order);
@@ -35,16 +54,24 @@ int placer_clear(Placer *self)
 
 void placer_dealloc(Placer *self)
 {
+    PyObject_GC_UnTrack(self);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }
     placer_clear(self);
+    PyMem_Free(self->tables[0]);
+    PyMem_Free(self->tables[1]);
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
 static PyObject *placer_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kw))
 {
     return type->tp_alloc(type, 0);
+}
+
+static PyObject *placer_sizeof(Placer *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromSize_t((size_t)Py_TYPE(self)->tp_basicsize + self->held);
 }
 
 /* --- one key ------------------------------------------------------------------------------ */
@@ -78,6 +105,7 @@ static PyMethodDef placer_methods[] = {
      "Return an array of the owners of many keys, each as its place in the order of ids."},
     {"node_many", (PyCFunction)placer_node_many, METH_O,
      "node_many($self, keys, /)\n--\n\nReturn the list of the owners of many keys."},
+    {"__sizeof__", (PyCFunction)placer_sizeof, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -99,8 +127,5 @@ int placer_init(void)
 {
     usage_error = attribute("concordant.errors", "UsageError");
     key_bytes = attribute("concordant.placement.keys", "key_bytes");
-    if (usage_error == NULL || key_bytes == NULL) {
-        return -1;
-    }
-    return PyType_Ready(&PlacerType);
+    return usage_error == NULL || key_bytes == NULL ? -1 : 0;
 }

@@ -22,6 +22,9 @@ typedef struct Placer {
      * nodes to place on. */
     void (*place)(const struct Placer *self, const uint64_t *positions, size_t count,
                   int32_t *out);
+    /* Memory that goes with the object, and how much it is. */
+    void *tables[2];
+    size_t held;
     PyObject *weakrefs;
 } Placer;
 
@@ -33,6 +36,16 @@ PyObject *refuse_empty(void);
 
 /* Take the nodes by index, once; returns 0, or -1 with an exception set. */
 int placer_arm(Placer *self, PyObject *order);
+
+/* Copy an array of items of this size into the tables; returns the copy, and stores how many
+ * items it has, or NULL with an exception set. */
+void *placer_table(Placer *self, PyObject *source, size_t itemsize, Py_ssize_t *count);
+
+/* Tell whether a node has this index. */
+static inline int placer_has(const Placer *self, int32_t index)
+{
+    return index >= 0 && index < PyTuple_GET_SIZE(self->order);
+}
 
 /* What a kind's own functions of these names begin or end with. */
 int placer_traverse(Placer *self, visitproc visit, void *arg);

@@ -1,33 +1,14 @@
 #include "points.h"
 
 #include <stdint.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include "arrays.h"
+#include "sort.h"
 #include "xxh64.h"
 
-#define PREFIX_MAX 256 /* an id, and the NUL after it */
+#define ID_MAX 255
 #define DIGITS_MAX 20
-
-typedef struct {
-    uint64_t position;
-    uint32_t rank; /* where its node stands among all by id: of equal positions, the smaller first */
-    uint32_t slot;
-} Point;
-
-typedef struct {
-    Point *at;
-    size_t size;
-} Points;
-
-static int by_position(const void *left, const void *right)
-{
-    const Point *a = left, *b = right;
-    if (a->position != b->position) {
-        return a->position < b->position ? -1 : 1;
-    }
-    return a->rank < b->rank ? -1 : a->rank > b->rank;
-}
 
 /* Write a number in decimal ASCII; returns how long it is. */
 static size_t decimal(uint64_t number, char *out)
@@ -44,9 +25,9 @@ static size_t decimal(uint64_t number, char *out)
     return size;
 }
 
-/* One item of a list: the bytes before a point's number, the slot, the first number and the end. */
+/* One item of a list: a node's id and slot, and the first of its points' numbers and their end. */
 typedef struct {
-    const char *prefix;
+    const char *id;
     Py_ssize_t length;
     unsigned int slot;
     Py_ssize_t start, stop;
@@ -54,11 +35,11 @@ typedef struct {
 
 static int read_stretch(PyObject *item, Stretch *stretch)
 {
-    if (!PyArg_ParseTuple(item, "y#Inn", &stretch->prefix, &stretch->length, &stretch->slot,
+    if (!PyArg_ParseTuple(item, "s#Inn", &stretch->id, &stretch->length, &stretch->slot,
                           &stretch->start, &stretch->stop)) {
         return -1;
     }
-    if (stretch->length > PREFIX_MAX || stretch->start < 0) {
+    if (stretch->length > ID_MAX || stretch->start < 0) {
         PyErr_SetString(PyExc_ValueError, "no points of a node");
         return -1;
     }
@@ -70,110 +51,172 @@ static size_t number_of(const Stretch *stretch)
     return stretch->stop > stretch->start ? (size_t)(stretch->stop - stretch->start) : 0;
 }
 
-/* Make the points of a list of stretches, in order; returns 0, or -1 with an exception set. */
-static int make_points(PyObject *list, const uint32_t *ranks, size_t slots, Points *points)
+/* Store how many points a list of stretches means; returns 0, or -1 with an exception set. */
+static int count_points(PyObject *list, size_t slots, size_t *count)
 {
-    size_t room = 0;
     Stretch stretch;
+    *count = 0;
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
         if (read_stretch(PyList_GET_ITEM(list, i), &stretch) < 0) {
             return -1;
         }
-        if (stretch.slot >= slots) {
-            PyErr_SetString(PyExc_ValueError, "a slot without a rank");
+        if (stretch.slot >= slots || number_of(&stretch) > PY_SSIZE_T_MAX / 16 - *count) {
+            PyErr_SetString(PyExc_ValueError, "a slot without a rank, or too many points");
             return -1;
         }
-        room += number_of(&stretch);
+        *count += number_of(&stretch);
     }
+    return 0;
+}
+
+/* Make the points of a list that was counted, in order; returns 0, or -1 with an exception set. */
+static int make_points(PyObject *list, size_t slots, size_t room, Points *points)
+{
+    char text[ID_MAX + 1 + DIGITS_MAX];
+    Stretch stretch;
     points->size = 0;
-    points->at = PyMem_Malloc((room + 1) * sizeof *points->at);
-    if (points->at == NULL) {
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
+        if (read_stretch(PyList_GET_ITEM(list, i), &stretch) < 0) {
+            return -1;
+        }
+        /* Reading an item may have run code of its own, which changed the list. */
+        if (stretch.slot >= slots || number_of(&stretch) > room - points->size) {
+            PyErr_SetString(PyExc_ValueError, "the list changed while it was read");
+            return -1;
+        }
+        size_t length = (size_t)stretch.length + 1, number = (size_t)stretch.start;
+        memcpy(text, stretch.id, length - 1);
+        text[length - 1] = 0;
+        for (size_t left = number_of(&stretch); left; left--, number++) {
+            points->positions[points->size] = xxh64(text, length + decimal(number, text + length));
+            points->slots[points->size++] = stretch.slot;
+        }
+    }
+    sort_points(points);
+    return 0;
+}
+
+/* Make the points of a list in memory of their own. */
+static int make_aside(PyObject *list, size_t slots, Points *points)
+{
+    size_t count;
+    if (count_points(list, slots, &count) < 0) {
+        return -1;
+    }
+    points->positions = PyMem_Malloc((count + 1) * sizeof *points->positions);
+    points->slots = PyMem_Malloc((count + 1) * sizeof *points->slots);
+    if (points->positions == NULL || points->slots == NULL) {
         PyErr_NoMemory();
         return -1;
     }
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
-        char text[PREFIX_MAX + DIGITS_MAX];
-        if (read_stretch(PyList_GET_ITEM(list, i), &stretch) < 0) {
-            return -1;
-        }
-        memcpy(text, stretch.prefix, (size_t)stretch.length);
-        for (size_t left = number_of(&stretch), number = (size_t)stretch.start; left;
-             left--, number++) {
-            size_t size = (size_t)stretch.length + decimal(number, text + stretch.length);
-            points->at[points->size++] =
-                (Point){xxh64(text, size), ranks[stretch.slot], stretch.slot};
-        }
+    return make_points(list, slots, count, points);
+}
+
+static void free_points(Points *points)
+{
+    PyMem_Free(points->positions);
+    PyMem_Free(points->slots);
+}
+
+/* Return two new arrays for so many points. */
+static PyObject *new_pair(size_t size, Points *points)
+{
+    void *positions, *slots;
+    PyObject *first = new_array("Q", (Py_ssize_t)size, &positions);
+    PyObject *second = first == NULL ? NULL : new_array("I", (Py_ssize_t)size, &slots);
+    PyObject *pair = second == NULL ? NULL : PyTuple_Pack(2, first, second);
+    Py_XDECREF(first);
+    Py_XDECREF(second);
+    if (pair != NULL) {
+        points->positions = positions;
+        points->slots = slots;
+        points->size = 0;
     }
-    qsort(points->at, points->size, sizeof *points->at, by_position);
-    return 0;
+    return pair;
 }
 
 /* Tell whether a point of the old table leaves. Of the leaving ones, those before `*next` lie
  * before its position; each of them is in the table once. */
 static int leaves(const Points *leaving, size_t *next, uint64_t position, uint32_t slot)
 {
-    while (*next < leaving->size && leaving->at[*next].position < position) {
+    while (*next < leaving->size && leaving->positions[*next] < position) {
         ++*next;
     }
-    for (size_t i = *next; i < leaving->size && leaving->at[i].position == position; i++) {
-        if (leaving->at[i].slot == slot) {
+    for (size_t i = *next; i < leaving->size && leaving->positions[i] == position; i++) {
+        if (leaving->slots[i] == slot) {
             return 1;
         }
     }
     return 0;
 }
 
-typedef struct {
-    uint64_t *positions;
-    uint32_t *owners;
-    size_t size;
-} Result;
-
-static void put(Result *result, uint64_t position, uint32_t slot)
+static inline void put(Points *points, uint64_t position, uint32_t slot)
 {
-    result->positions[result->size] = position;
-    result->owners[result->size++] = slot;
+    points->positions[points->size] = position;
+    points->slots[points->size++] = slot;
 }
 
-/* Return the two arrays, of the points that stay and those that come. */
-static PyObject *merged(const Py_buffer *positions, const Py_buffer *owners, const Points *leaving,
-                        const Points *coming, const uint32_t *ranks)
+/* Write the points that stay and those that come; returns whether all that leave were there. */
+static int merge(const Points *old, const Points *leaving, const Points *coming, Points *result)
 {
-    const uint64_t *old_positions = positions->buf;
-    const uint32_t *old_owners = owners->buf;
-    size_t old = (size_t)positions->len / 8, next_leaving = 0, next = 0;
-    size_t size = old - leaving->size + coming->size;
-    Result result = {0};
-    PyObject *first = new_array("Q", (Py_ssize_t)size, (void **)&result.positions);
-    PyObject *second = new_array("I", (Py_ssize_t)size, (void **)&result.owners);
-    size_t gone = 0;
-    for (size_t at = 0; first != NULL && second != NULL && at < old; at++) {
-        Point point = {old_positions[at], ranks[old_owners[at]], old_owners[at]};
-        if (leaves(leaving, &next_leaving, point.position, point.slot)) {
+    size_t next_leaving = 0, next = 0, gone = 0;
+    for (size_t at = 0; at < old->size; at++) {
+        uint64_t position = old->positions[at];
+        uint32_t slot = old->slots[at];
+        if (leaves(leaving, &next_leaving, position, slot)) {
             gone++;
             continue;
         }
-        if (at - gone == old - leaving->size) {
-            break; /* more stay than may: one that should leave is not there */
+        if (at - gone == old->size - leaving->size) {
+            return 0; /* more stay than may */
         }
-        for (; next < coming->size && by_position(&coming->at[next], &point) < 0; next++) {
-            put(&result, coming->at[next].position, coming->at[next].slot);
+        for (; next < coming->size && comes_before(old->ranks, coming->positions[next],
+                                                   coming->slots[next], position, slot);
+             next++) {
+            put(result, coming->positions[next], coming->slots[next]);
         }
-        put(&result, point.position, point.slot);
+        put(result, position, slot);
     }
+    for (; gone == leaving->size && next < coming->size; next++) {
+        put(result, coming->positions[next], coming->slots[next]);
+    }
+    return gone == leaving->size;
+}
+
+/* Return the arrays of a table that was empty: made where they stay, since there may be many. */
+static PyObject *first_table(PyObject *coming, size_t slots, const uint32_t *ranks)
+{
+    Points points = {.ranks = ranks};
+    size_t count;
+    if (count_points(coming, slots, &count) < 0) {
+        return NULL;
+    }
+    PyObject *pair = new_pair(count, &points);
+    if (pair != NULL && make_points(coming, slots, count, &points) < 0) {
+        Py_CLEAR(pair);
+    }
+    return pair;
+}
+
+static PyObject *changed_table(const Points *old, PyObject *leaving_list, PyObject *coming_list,
+                               size_t slots)
+{
+    Points leaving = {.ranks = old->ranks}, coming = {.ranks = old->ranks}, result;
     PyObject *pair = NULL;
-    if (first != NULL && second != NULL) {
-        if (gone == leaving->size) {
-            for (; next < coming->size; next++) {
-                put(&result, coming->at[next].position, coming->at[next].slot);
-            }
-            pair = PyTuple_Pack(2, first, second);
+    if (make_aside(leaving_list, slots, &leaving) == 0 &&
+        make_aside(coming_list, slots, &coming) == 0) {
+        if (leaving.size > old->size) {
+            PyErr_SetString(PyExc_ValueError, "more points leave than there are");
         } else {
-            PyErr_SetString(PyExc_ValueError, "a point that was to leave is not in the table");
+            pair = new_pair(old->size - leaving.size + coming.size, &result);
         }
     }
-    Py_XDECREF(first);
-    Py_XDECREF(second);
+    if (pair != NULL && !merge(old, &leaving, &coming, &result)) {
+        PyErr_SetString(PyExc_ValueError, "a point that was to leave is not in the table");
+        Py_CLEAR(pair);
+    }
+    free_points(&leaving);
+    free_points(&coming);
     return pair;
 }
 
@@ -196,24 +239,21 @@ static int check_table(const Py_buffer *positions, const Py_buffer *owners, cons
 PyObject *rearranged(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
     Py_buffer positions, owners, ranks;
-    PyObject *leaving_list, *coming_list, *pair = NULL;
-    Points leaving = {0}, coming = {0};
+    PyObject *leaving, *coming, *pair = NULL;
     if (!PyArg_ParseTuple(arguments, "y*y*O!O!y*:rearranged", &positions, &owners, &PyList_Type,
-                          &leaving_list, &PyList_Type, &coming_list, &ranks)) {
+                          &leaving, &PyList_Type, &coming, &ranks)) {
         return NULL;
     }
-    size_t slots = (size_t)ranks.len / 4;
-    if (check_table(&positions, &owners, &ranks) == 0 &&
-        make_points(leaving_list, ranks.buf, slots, &leaving) == 0 &&
-        make_points(coming_list, ranks.buf, slots, &coming) == 0) {
-        if (leaving.size > (size_t)positions.len / 8) {
-            PyErr_SetString(PyExc_ValueError, "more points leave than there are");
-        } else {
-            pair = merged(&positions, &owners, &leaving, &coming, ranks.buf);
-        }
+    if (check_table(&positions, &owners, &ranks) == 0) {
+        Points old = {.positions = positions.buf,
+                      .slots = owners.buf,
+                      .size = (size_t)positions.len / 8,
+                      .ranks = ranks.buf};
+        size_t slots = (size_t)ranks.len / 4;
+        pair = old.size == 0 && PyList_GET_SIZE(leaving) == 0
+                   ? first_table(coming, slots, old.ranks)
+                   : changed_table(&old, leaving, coming, slots);
     }
-    PyMem_Free(leaving.at);
-    PyMem_Free(coming.at);
     PyBuffer_Release(&positions);
     PyBuffer_Release(&owners);
     PyBuffer_Release(&ranks);

@@ -58,7 +58,7 @@ static inline void table_measure(Table *table)
 {
     size_t next = 0;
     table->buckets = table->size <= TABLE_ROOMY_MAX ? 2 * (uint64_t)table->size
-                                                    : (uint64_t)table->size / 16 * 23;
+                                                    : (uint64_t)table->size / 16 * 21;
     for (size_t at = 0; at < table->size; at++) {
         size_t bucket = table_bucket(table, table->positions[at]);
         next = (next > bucket ? next : bucket) + 1;

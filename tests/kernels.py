@@ -18,6 +18,7 @@ if native is None:
         " `make install` again; or run the other tests of placement by CONCORDANT_KERNEL=python"
     )
 LOOKUPS: dict[str, Any] = {"c": native.Lookup, "python": Lookup}
+NODES = tuple(Node(f"node-{number:04}") for number in range(2000))
 both = pytest.mark.parametrize("kernel", list(LOOKUPS))
 
 

@@ -111,8 +111,8 @@ def test_tables_are_edited_alike(drawn: list[tuple[str, int, int]], data: st.Dat
     found = native.rearranged(
         table.positions,
         table.owners,
-        [(each.prefix, each.slot, each.start, each.stop) for each in leaving],
-        [(each.prefix, each.slot, each.start, each.stop) for each in coming],
+        leaving,
+        coming,
         ranks,
     )
     assert found == (expected.positions, expected.owners)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from concordant.errors import UsageError
@@ -63,14 +63,9 @@ class Stretch(NamedTuple):
     start: int
     stop: int
 
-    @property
-    def prefix(self) -> bytes:
-        """Return the bytes before the number of each point."""
-        return self.node_id.encode("utf-8") + b"\0"
-
     def points(self) -> list[Point]:
         """Return the points."""
-        prefix, numbers = self.prefix, range(self.start, self.stop)
+        prefix, numbers = self.node_id.encode("utf-8") + b"\0", range(self.start, self.stop)
         return [(xxh64(prefix + b"%d" % number), self.node_id, self.slot) for number in numbers]
 
 
@@ -153,8 +148,8 @@ def clockwise(owners: array[int], first: int) -> Iterator[int]:
 
 def edited(
     table: PointTable,
-    leaving: Sequence[Stretch],
-    coming: Sequence[Stretch],
+    leaving: list[Stretch],
+    coming: list[Stretch],
     id_of: Mapping[int, str],
 ) -> PointTable:
     """Return a table without some points and with others; ``id_of`` names every slot then."""
@@ -168,10 +163,6 @@ def edited(
         ranks[slot] = rank
     made = PointTable()
     made.positions, made.owners = native.rearranged(
-        table.positions,
-        table.owners,
-        [(each.prefix, each.slot, each.start, each.stop) for each in leaving],
-        [(each.prefix, each.slot, each.start, each.stop) for each in coming],
-        ranks,
+        table.positions, table.owners, leaving, coming, ranks
     )
     return made
