@@ -3,74 +3,9 @@
 #include <string.h>
 
 #include "arrays.h"
+#include "arrow_abi.h"
 #include "columns.h"
 #include "errors.h"
-
-struct ArrowSchema {
-    const char *format;
-    const char *name;
-    const char *metadata;
-    int64_t flags;
-    int64_t n_children;
-    struct ArrowSchema **children;
-    struct ArrowSchema *dictionary;
-    void (*release)(struct ArrowSchema *);
-    void *private_data;
-};
-
-struct ArrowArray {
-    int64_t length;
-    int64_t null_count;
-    int64_t offset;
-    int64_t n_buffers;
-    int64_t n_children;
-    const void **buffers;
-    struct ArrowArray **children;
-    struct ArrowArray *dictionary;
-    void (*release)(struct ArrowArray *);
-    void *private_data;
-};
-
-struct ArrowArrayStream {
-    int (*get_schema)(struct ArrowArrayStream *, struct ArrowSchema *);
-    int (*get_next)(struct ArrowArrayStream *, struct ArrowArray *);
-    const char *(*get_last_error)(struct ArrowArrayStream *);
-    void (*release)(struct ArrowArrayStream *);
-    void *private_data;
-};
-
-typedef enum { UNKNOWN, NARROW, WIDE, VIEWS } Layout;
-
-static Layout layout_of(const struct ArrowSchema *schema)
-{
-    const char *format = schema->format;
-    if (schema->dictionary != NULL) {
-        return UNKNOWN;
-    }
-    if (strcmp(format, "u") == 0 || strcmp(format, "z") == 0) {
-        return NARROW;
-    }
-    if (strcmp(format, "U") == 0 || strcmp(format, "Z") == 0) {
-        return WIDE;
-    }
-    return strcmp(format, "vu") == 0 || strcmp(format, "vz") == 0 ? VIEWS : UNKNOWN;
-}
-
-/* Return the number of the first key that is null, or -1. */
-static Py_ssize_t first_null(const struct ArrowArray *array)
-{
-    const unsigned char *valid = array->n_buffers > 0 ? array->buffers[0] : NULL;
-    if (array->null_count == 0 || valid == NULL) {
-        return -1;
-    }
-    for (int64_t at = 0; at < array->length; at++) {
-        int64_t bit = array->offset + at;
-        if (!(valid[bit >> 3] >> (bit & 7) & 1)) {
-            return (Py_ssize_t)at;
-        }
-    }
-    return -1;
-}
 
 /* A view: its length, and then the bytes themselves or where they are. */
 static void place_views(Batch *batch, const struct ArrowArray *array)
@@ -109,10 +44,14 @@ static PyObject *place_chunks(Batch *batch, struct ArrowArray *chunks, Py_ssize_
 {
     Py_ssize_t count = 0;
     for (Py_ssize_t i = 0; i < number; i++) {
-        Py_ssize_t null = first_null(&chunks[i]);
+        const char *fault = arrow_fault(&chunks[i], layout);
+        if (fault != NULL) {
+            return PyErr_Format(usage_error, "the Arrow array %s; make it anew", fault);
+        }
+        int64_t null = arrow_null(&chunks[i]);
         if (null >= 0) {
-            PyErr_Format(usage_error, "key number %zd is null; leave the nulls out", count + null);
-            return NULL;
+            return PyErr_Format(usage_error, "key number %zd is null; leave the nulls out",
+                                count + (Py_ssize_t)null);
         }
         count += (Py_ssize_t)chunks[i].length;
     }
@@ -147,9 +86,9 @@ static PyObject *place_array(Batch *batch, PyObject *pair)
     if (schema == NULL || array == NULL) {
         return NULL;
     }
-    Layout layout = layout_of(schema);
+    Layout layout = arrow_layout(schema);
     /* The capsules release what they hold. */
-    return layout == UNKNOWN ? refuse_format(schema->format)
+    return layout == UNKNOWN ? refuse_format(schema->format ? schema->format : "?")
                              : place_chunks(batch, array, 1, layout);
 }
 
@@ -182,6 +121,28 @@ static Py_ssize_t read_chunks(struct ArrowArrayStream *stream, struct ArrowArray
     }
 }
 
+/* Releasing may run Python, which must not meet the exception that we are about to raise. */
+static void release_all(struct ArrowSchema *schema, struct ArrowArray *chunks, Py_ssize_t number)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    PyObject *raised = PyErr_GetRaisedException();
+#else
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+#endif
+    for (Py_ssize_t i = 0; i < number; i++) {
+        chunks[i].release(&chunks[i]);
+    }
+    if (schema->release != NULL) {
+        schema->release(schema);
+    }
+#if PY_VERSION_HEX >= 0x030C0000
+    PyErr_SetRaisedException(raised);
+#else
+    PyErr_Restore(type, value, traceback);
+#endif
+}
+
 static PyObject *place_stream(Batch *batch, PyObject *capsule)
 {
     struct ArrowArrayStream *stream = PyCapsule_GetPointer(capsule, "arrow_array_stream");
@@ -192,23 +153,21 @@ static PyObject *place_stream(Batch *batch, PyObject *capsule)
     if (stream == NULL) {
         return NULL;
     }
+    if (stream->release == NULL) {
+        return PyErr_Format(usage_error, "the Arrow stream was released before; make it anew");
+    }
     if (stream->get_schema(stream, &schema) != 0) {
         PyErr_SetString(PyExc_OSError, "the Arrow stream has no schema");
         return NULL;
     }
-    Layout layout = layout_of(&schema);
+    Layout layout = arrow_layout(&schema);
     if (layout == UNKNOWN) {
-        refuse_format(schema.format);
+        refuse_format(schema.format ? schema.format : "?");
     } else if (read_chunks(stream, &chunks, &number) >= 0) {
         indices = place_chunks(batch, chunks, number, layout);
     }
-    for (Py_ssize_t i = 0; i < number; i++) {
-        chunks[i].release(&chunks[i]);
-    }
+    release_all(&schema, chunks, number);
     PyMem_Free(chunks);
-    if (schema.release != NULL) {
-        schema.release(&schema);
-    }
     return indices;
 }
 

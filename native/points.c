@@ -35,6 +35,10 @@ typedef struct {
 
 static int read_stretch(PyObject *item, Stretch *stretch)
 {
+    if (!PyTuple_Check(item)) {
+        PyErr_SetString(PyExc_TypeError, "a stretch of points is a tuple");
+        return -1;
+    }
     if (!PyArg_ParseTuple(item, "s#Inn", &stretch->id, &stretch->length, &stretch->slot,
                           &stretch->start, &stretch->stop)) {
         return -1;

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Run the tests of the placement kernel with AddressSanitizer and UndefinedBehaviorSanitizer.
+# Run the tests of the placement kernel, or its fuzzer, with AddressSanitizer and
+# UndefinedBehaviorSanitizer.
 #
 #   tools/sanitize_kernel.sh [ARGUMENTS OF PYTEST]
+#   tools/sanitize_kernel.sh --fuzz [--seconds 60] [--seed 7]
 #
 # Needs gcc and `make install`. The kernel is built into a copy of the sources, so that the one
 # that is installed stays as it is. Leaks are looked for by a test: the interpreter has its own.
@@ -22,5 +24,10 @@ gcc -shared -fPIC -std=c11 -g -O1 -fno-omit-frame-pointer -Wall -Wextra -Werror 
 cd "$copy"
 export LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)"
 export ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc PYTHONPATH=$copy/src CONCORDANT_KERNEL=c
+if [ "${1-}" = --fuzz ]; then
+    shift
+    "$python" -m tools.fuzz_kernel "$@"
+    exit
+fi
 "$python" -m pytest -q -p no:cacheprovider -m "not slow" --timeout 600 "$@" \
     tests/unit/test_placement_*.py tests/property/test_placement_*.py

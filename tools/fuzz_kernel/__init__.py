@@ -1,0 +1,1 @@
+"""A fuzzer over the placement kernel in C; see ``python -m tools.fuzz_kernel --help``."""
