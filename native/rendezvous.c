@@ -107,6 +107,78 @@ static void place_weighted(const Placer *placer, const uint64_t *positions, size
     }
 }
 
+/* One node's score for a position, and the node. */
+typedef struct {
+    uint64_t number;
+    uint64_t far;
+    size_t node;
+} Score;
+
+/* Tell whether a score is better than another one; of equal ones the earlier node's is. */
+static inline int better(const RendezvousLookup *self, const Score *one, const Score *other)
+{
+    if (self->units != NULL) {
+        Wide here = (Wide)one->far * self->units[other->node];
+        Wide there = (Wide)other->far * self->units[one->node];
+        if (here != there) {
+            return here < there;
+        }
+    }
+    return one->number > other->number;
+}
+
+/* Sort the best scores to the front of `found`, which has room for as many as are wanted. */
+static void sort_best(const RendezvousLookup *self, uint64_t position, Score *found,
+                      size_t wanted)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < self->nodes; i++) {
+        Score score = {.number = mix(position ^ self->seeds[i]), .node = i};
+        score.far = self->units == NULL ? 0 : distance(score.number);
+        if (count == wanted && !better(self, &score, &found[count - 1])) {
+            continue;
+        }
+        size_t at = count < wanted ? count++ : count - 1;
+        for (; at > 0 && better(self, &score, &found[at - 1]); at--) {
+            found[at] = found[at - 1];
+        }
+        found[at] = score;
+    }
+}
+
+static PyObject *best_places(RendezvousLookup *self, PyObject *arguments)
+{
+    unsigned long long position;
+    Py_ssize_t wanted;
+    if (!PyArg_ParseTuple(arguments, "Kn:_best", &position, &wanted)) {
+        return NULL;
+    }
+    if (wanted < 0 || (size_t)wanted > self->nodes) {
+        PyErr_SetString(PyExc_ValueError, "more places than there are nodes");
+        return NULL;
+    }
+    Score *found = PyMem_Malloc(((size_t)wanted + 1) * sizeof *found);
+    PyObject *places = PyList_New(wanted);
+    if (found == NULL || places == NULL) {
+        PyMem_Free(found);
+        Py_XDECREF(places);
+        return PyErr_NoMemory();
+    }
+    if (wanted > 0) {
+        sort_best(self, position, found, (size_t)wanted);
+    }
+    for (Py_ssize_t i = 0; places != NULL && i < wanted; i++) {
+        PyObject *place = PyLong_FromSize_t(found[i].node);
+        if (place == NULL) {
+            Py_CLEAR(places);
+        } else {
+            PyList_SET_ITEM(places, i, place);
+        }
+    }
+    PyMem_Free(found);
+    return places;
+}
+
 static PyObject *arm(RendezvousLookup *self, PyObject *arguments)
 {
     PyObject *seeds, *units, *order;
@@ -126,12 +198,15 @@ static PyObject *arm(RendezvousLookup *self, PyObject *arguments)
         return NULL;
     }
     self->nodes = (size_t)nodes;
+    self->units = weights == 0 ? NULL : self->units;
     self->head.place = nodes == 0 ? NULL : weights == 0 ? place_equals : place_weighted;
     Py_RETURN_NONE;
 }
 
 static PyMethodDef methods[] = {
     {"_arm", (PyCFunction)arm, METH_VARARGS, "Take each node's seed and weight; once."},
+    {"_best", (PyCFunction)best_places, METH_VARARGS,
+     "Return the places of the first nodes for a position, the best score first."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -11,9 +11,10 @@ import pytest
 
 from concordant import errors
 from concordant.bank.inputs import BadInput
-from concordant.cli import exits, ring
+from concordant.cli import exits
 from concordant.cli.main import execute
 from concordant.cli.output import seconds
+from concordant.placement import Placement
 from tests.provision.command_line import CONCORDANT, Shell
 
 NODES = ["--node", "a", "--node", "b"]
@@ -191,7 +192,7 @@ def test_a_permission_that_the_store_lacked() -> None:
 def test_a_bug_is_an_internal_error(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(ring, "shares", lambda _: 1 / 0)
+    monkeypatch.setattr(Placement, "stats", lambda _: 1 / 0)
     handlers = list(logging.getLogger("concordant").handlers)
     try:
         assert execute(["ring", "show", "--node", "a"]) == 70

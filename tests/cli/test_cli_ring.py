@@ -11,7 +11,19 @@ from click.testing import CliRunner, Result
 
 from concordant.cli.ring import parse_node, ring
 from concordant.errors import UsageError
-from concordant.placement import HashRing, Node
+from concordant.placement import (
+    HashRing,
+    IntJump,
+    Jump,
+    Maglev,
+    Memento,
+    ModuloRing,
+    Node,
+    Placement,
+    Rendezvous,
+    Slots,
+)
+from concordant.placement.compat import RedisCluster
 from concordant.placement.stats import shares
 
 NODES = ["--node", "a=2@eu", "--node", "b", "--node", "c"]
@@ -74,12 +86,59 @@ def test_a_ring_file_is_the_ring(tmp_path: Path) -> None:
     assert run("locate", "--ring", str(path), "alice").stdout == f"alice\t{owner}\n"
 
 
+def test_replicas() -> None:
+    keys = [f"key-{number}" for number in range(20)]
+    lines = run("locate", *NODES, *keys, "--replicas", "2").stdout.splitlines()
+    expected = [[key, *(node.id for node in RING.nodes(key, 2))] for key in keys]
+    assert [line.split("\t") for line in lines] == expected
+    rows = as_json("locate", *NODES, *keys, "--replicas", "2")["keys"]
+    assert rows == [{"key": key, "node": ids[0], "nodes": ids} for key, *ids in expected]
+    assert "3 at most" in refusal("locate", "k", *NODES, "--replicas", "4")
+    down = ["--exclude", "a", "--exclude", "b", "--exclude", "c"]
+    assert "not excluded" in refusal("locate", "k", *NODES, *down)
+
+
+def test_replicas_over_zones_without_who_is_down() -> None:
+    nodes = [Node("a", zone="x"), Node("b", zone="x"), Node("c", zone="y"), Node("d", zone="y")]
+    ring = HashRing(nodes)
+    named = [part for node in nodes for part in ("--node", f"{node.id}@{node.zone}")]
+    keys = [f"key-{number}" for number in range(30)]
+    options = ["--replicas", "2", "--spread", "zone", "--exclude", "b"]
+    rows = as_json("locate", *named, *keys, *options)["keys"]
+    assert [row["nodes"] for row in rows] == [
+        [node.id for node in ring.nodes(key, 2, spread="zone", exclude=["b"])] for key in keys
+    ]
+    alone = as_json("locate", *named, *keys, "--exclude", "b")["keys"]
+    assert [row["node"] for row in alone] == [
+        ring.nodes(key, 1, exclude=["b"])[0].id for key in keys
+    ]
+    assert "--replicas" in refusal("locate", "k", *named, "--spread", "zone")
+
+
+def test_who_is_excluded_by_a_wrong_name_is_said() -> None:
+    result = CliRunner().invoke(ring, ["locate", "k", *NODES, "--exclude", "B"])
+    assert result.stdout == f"k\t{RING.node('k').id}\n"
+    assert "no node 'B'" in result.stderr
+
+
+def test_keys_that_are_hashes(tmp_path: Path) -> None:
+    path = tmp_path / "ring.json"
+    jump = IntJump([Node("a"), Node("b")])
+    path.write_text(jump.to_json(), "utf-8")
+    rows = as_json("locate", "--ring", str(path), "17", str(2**70))["keys"]
+    assert rows == [{"key": key, "node": jump.node(key).id} for key in (17, 2**70)]
+    assert "'x' is no whole number" in refusal("locate", "--ring", str(path), "x")
+
+
 def test_show_as_json() -> None:
     owned = shares(RING)
     assert as_json("show", *NODES) == {
+        "algorithm": "ring",
+        "hash": "xxh64",
         "fingerprint": RING.fingerprint(),
         "epoch": 0,
         "points": 160,
+        "basis": "exact",
         "nodes": [
             {"id": "a", "weight": 2.0, "zone": "eu", "points": 320, "share": owned["a"]},
             {"id": "b", "weight": 1.0, "zone": None, "points": 160, "share": owned["b"]},
@@ -89,22 +148,32 @@ def test_show_as_json() -> None:
 
 
 def test_show_as_text() -> None:
-    lines = run("show", *NODES).stdout.splitlines()
-    assert RING.fingerprint() in lines[0]
-    assert lines[3].split() == ["a", "weight", "2", "320", "points", *_percent("a"), "eu"]
-    assert lines[4].split() == ["b", "weight", "1", "160", "points", *_percent("b")]
-    assert len(lines) == 6
+    facts, _, table = run("show", *NODES).stdout.partition("\n\n")
+    assert dict(line.split() for line in facts.splitlines()) == {
+        "algorithm": "ring",
+        "hash": "xxh64",
+        "fingerprint": RING.fingerprint(),
+        "epoch": "0",
+        "points": "160",
+        "shares": "exact",
+    }
+    assert [line.split() for line in table.splitlines()] == [
+        ["NODE", "WEIGHT", "ZONE", "POINTS", "SHARE"],
+        ["a", "2", "eu", "320", _percent("a")],
+        ["b", "1", "160", _percent("b")],
+        ["c", "1", "160", _percent("c")],
+    ]
 
 
-def _percent(node_id: str) -> list[str]:
-    return [f"{shares(RING)[node_id]:.2%}"]
+def _percent(node_id: str) -> str:
+    return f"{shares(RING)[node_id]:.2%}"
 
 
 def test_show_of_an_empty_ring_and_addresses_stay_private(tmp_path: Path) -> None:
     path = tmp_path / "ring.json"
     path.write_text(HashRing().to_json(), "utf-8")
     assert as_json("show", "--ring", str(path))["nodes"] == []
-    assert len(run("show", "--ring", str(path)).stdout.splitlines()) == 3
+    assert run("show", "--ring", str(path)).stdout.splitlines()[-1].startswith("NODE")
     path.write_text(HashRing([Node("a", address="redis://:hunter2@h")]).to_json(), "utf-8")
     for output in ("text", "json"):
         assert "hunter2" not in run("show", "--ring", str(path), "-o", output).stdout
@@ -138,6 +207,81 @@ def test_one_ring_and_only_one(tmp_path: Path) -> None:
     assert "--node" in refusal("show")
     assert "--node" in refusal("show", "--ring", str(path), *NODES)
     refusal("locate", "k", "--node", "a", "--node", "a")
+    assert "the file says it all" in refusal("show", "--ring", str(path), "--points", "5")
+    assert "--algorithm" in refusal("show", "--ring", str(path), "--algorithm", "slots")
+
+
+MAKE: dict[str, tuple[Placement, list[str]]] = {
+    "ring": (HashRing([Node("a"), Node("b")], 7), ["--points", "7"]),
+    "rendezvous": (Rendezvous([Node("a"), Node("b")]), []),
+    "slots": (Slots([Node("a"), Node("b")], 64), ["--slots", "64"]),
+    "memento": (Memento([Node("a"), Node("b")]), []),
+    "maglev": (Maglev([Node("a"), Node("b")], 61), ["--size", "61"]),
+    "jump": (Jump([Node("a"), Node("b")]), []),
+    "modulo-ring": (
+        ModuloRing([Node("a"), Node("b")], 100, "sha1"),
+        ["--p", "100", "--hash", "sha1"],
+    ),
+}
+HELD = {
+    "ring": ("points", [7, 7]),
+    "slots": ("slots", [32, 32]),
+    "memento": ("bucket", [0, 1]),
+    "maglev": ("entries", [31, 30]),
+    "jump": ("bucket", [0, 1]),
+    "modulo-ring": ("position", [ModuloRing(p=100, hash="sha1").position_of(i) for i in "ab"]),
+}
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_every_algorithm_by_its_nodes_and_settings(name: str) -> None:
+    placement, settings = MAKE[name]
+    named = ["--node", "a", "--node", "b", "--algorithm", name, *settings]
+    shown = as_json("show", *named)
+    assert (shown["algorithm"], shown["hash"]) == (name, placement.hash_name)
+    assert shown["fingerprint"] == placement.fingerprint()
+    assert [row["share"] for row in shown["nodes"]] == list(placement.stats().shares.values())
+    key, held = HELD.get(name, ("", []))
+    assert [row[key] for row in shown["nodes"] if key] == held
+    assert run("show", *named).stdout.splitlines()[-1].split()[0] == "b"
+    located = as_json("locate", "alice", *named)["keys"]
+    assert located == [{"key": "alice", "node": placement.node("alice").id}]
+    run("balance", *named)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "home"),
+    [
+        ("--points", "7", "ring"),
+        ("--slots", "64", "slots"),
+        ("--size", "61", "maglev"),
+        ("--p", "9", "modulo-ring"),
+        ("--hash", "md5", "modulo-ring"),
+    ],
+)
+def test_a_setting_that_would_do_nothing_is_refused(option: str, value: str, home: str) -> None:
+    for name in MAKE:
+        arguments = ["show", "--node", "a", "--algorithm", name, option, value]
+        if name == home:
+            run(*arguments)
+        else:
+            assert f"--algorithm {home}" in refusal(*arguments)
+
+
+def test_a_cluster_shows_its_slots(tmp_path: Path) -> None:
+    path = tmp_path / "ring.json"
+    cluster = RedisCluster([Node("a"), Node("b")], {"a": [(0, 99)], "b": [(100, 16383)]})
+    path.write_text(cluster.to_json(), "utf-8")
+    assert [row["slots"] for row in as_json("show", "--ring", str(path))["nodes"]] == [100, 16284]
+
+
+def test_show_writes_a_drawing_and_the_ring(tmp_path: Path) -> None:
+    svg, path = tmp_path / "a.svg", tmp_path / "ring.json"
+    run("show", *NODES, "--svg", str(svg), "--write-ring", str(path))
+    assert svg.read_text("utf-8") == RING.to_svg()
+    assert Placement.from_json(path.read_text("utf-8")) == RING
+    missing = str(tmp_path / "missing" / "a.svg")
+    assert "cannot write the drawing" in refusal("show", *NODES, "--svg", missing)
 
 
 def test_bad_ring_files(tmp_path: Path) -> None:

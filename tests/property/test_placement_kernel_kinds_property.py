@@ -79,6 +79,12 @@ def test_the_best_score_is_the_same(
     units = array("Q", [weight for _, weight in scored] if weighted else [])
     tables = seeds, units, NODES[: len(scored)]
     assert_alike(RendezvousLookup, RENDEZVOUS, tables, [first, *asked])
+    twin, kernel = RendezvousLookup(), RENDEZVOUS()
+    twin._arm(*tables)
+    kernel._arm(*tables)
+    for position in (first, *asked):
+        for n in (0, 1, len(scored) // 2, len(scored)):
+            assert kernel._best(position, n) == twin._best(position, n)
 
 
 @given(st.integers(1, 2000), positions, st.randoms(use_true_random=False))

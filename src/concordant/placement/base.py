@@ -13,7 +13,7 @@ from concordant.errors import UsageError
 from concordant.placement.change import changed_nodes
 from concordant.placement.choosing import chosen
 from concordant.placement.hashing import key_position
-from concordant.placement.keys import Key, check_integer
+from concordant.placement.keys import Key, check_count, check_integer
 from concordant.placement.nodes import Node
 from concordant.placement.placement_json import dump, load
 
@@ -128,7 +128,10 @@ class Placement(ABC):
 
         Raises UsageError when fewer than ``n`` nodes are left.
         """
-        return self._nodes_chosen(key, n, spread=spread, exclude=exclude)
+        if spread is not None or exclude:
+            return self._nodes_chosen(key, n, spread=spread, exclude=exclude)
+        check_count(n, len(self._nodes))
+        return list(islice(self._prefer(self._position(key)), n))
 
     def _nodes_chosen(
         self, key: Key, n: int, *, spread: str | None = None, exclude: Iterable[str | Node] = ()
@@ -147,6 +150,7 @@ class Placement(ABC):
         Removing and adding one id in the same call replaces its node. Raises UsageError when an
         id to add is there already, or one to remove or reweight is not.
         """
+        checked_epoch(self._epoch + 1)
         return self._after(changed_nodes(self._nodes, add, remove, reweight))
 
     def plan(self, new: Placement, replicas: int = 1, *, spread: str | None = None) -> Plan:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import islice
 
 from concordant.errors import UsageError
 from concordant.placement.keys import check_integer
@@ -35,7 +36,7 @@ def chosen(
     check_integer(n, f"n (at most the number of nodes{' not excluded' * bool(down)})", 0, len(left))
     up = (node for node in preference if node.id not in down)
     if spread is None:
-        return [node for node, _ in zip(up, range(n), strict=False)]
+        return list(islice(up, n))
     return _over_zones(up, left, n)
 
 
@@ -47,25 +48,22 @@ def excluded_ids(nodes: Iterable[str | Node]) -> set[str]:
 
 
 def _over_zones(up: Iterator[Node], left: list[Node], n: int) -> list[Node]:
+    """Take rounds: the node of a zone that comes up as its number r belongs to round r."""
+    if not n:
+        return []
+    sizes = Counter(node.zone for node in left)
+    met: Counter[str | None] = Counter()
+    rounds: defaultdict[int, list[Node]] = defaultdict(list)
     taken: list[Node] = []
-    passed: Iterator[Node] = iter(())
-    while len(taken) < n:
+    number, zones = 0, len(sizes)
+    for node in up:
+        rounds[met[node.zone]].append(node)
+        met[node.zone] += 1
         # A round ends with the last zone that has nodes, often long before the preference list.
-        zones = {node.zone for node in left} if not taken else _zones_left(left, taken)
-        served: set[str | None] = set()
-        skipped: list[Node] = []
-        for node in chain(passed, up):
-            if node.zone in served:
-                skipped.append(node)
-                continue
-            served.add(node.zone)
-            taken.append(node)
-            if len(taken) == n or len(served) == len(zones):
-                break
-        passed = chain(skipped, passed)
-    return taken
-
-
-def _zones_left(left: list[Node], taken: list[Node]) -> set[str | None]:
-    gone = {node.id for node in taken}
-    return {node.zone for node in left if node.id not in gone}
+        while number in rounds and len(rounds[number]) == zones:
+            taken += rounds.pop(number)
+            number += 1
+            zones = sum(size > number for size in sizes.values())
+        if len(taken) + len(rounds[number]) >= n:
+            break
+    return [*taken, *rounds[number]][:n]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from concordant.placement.lookup import Placer
 from concordant.placement.mixing import MASK, again
@@ -29,7 +29,7 @@ def jump(position: int, buckets: int) -> int:
 
 
 def each_once(
-    position: int, buckets: Sequence[int], bucket_of: Callable[[int], int]
+    position: int, buckets: Collection[int], bucket_of: Callable[[int], int]
 ) -> Iterator[int]:
     """Yield each of the buckets once, beginning with that of the position.
 

@@ -73,7 +73,7 @@ class Memento(MementoLookup, Placement):
     Raises UsageError for weights that differ, or for two nodes of one id.
     """
 
-    __slots__ = ("_buckets", "_epoch", "_fingerprint", "_nodes", "_replaced")
+    __slots__ = ("_buckets", "_epoch", "_fingerprint", "_left", "_nodes", "_replaced")
 
     algorithm: ClassVar[str] = "memento"
     _fields: ClassVar[frozenset[str]] = frozenset({"buckets", "removed"})
@@ -88,6 +88,11 @@ class Memento(MementoLookup, Placement):
         self._nodes, self._buckets = nodes, buckets
         self._fingerprint = None
         self._replaced = buckets.replaced()
+        self._left = {
+            bucket: nodes[node_id]
+            for bucket, node_id in enumerate(buckets.ids)
+            if node_id is not None
+        }
         place_of: dict[str | None, int] = {node_id: at for at, node_id in enumerate(nodes)}
         index_of = array("i", [place_of.get(node_id, -1) for node_id in buckets.ids])
         self._arm(self._replaced, index_of, tuple(nodes.values()))
@@ -119,11 +124,8 @@ class Memento(MementoLookup, Placement):
         return placement
 
     def _prefer(self, position: int) -> Iterator[Node]:
-        left = [bucket for bucket, each in enumerate(self._buckets.ids) if each is not None]
-        for bucket in each_once(position, left, partial(memento, replaced=self._replaced)):
-            node_id = self._buckets.ids[bucket]
-            assert node_id is not None
-            yield self._nodes[node_id]
+        for bucket in each_once(position, self._left, partial(memento, replaced=self._replaced)):
+            yield self._left[bucket]
 
     def _digest(self) -> str:
         # What a removed bucket was is told by the numbers alone.

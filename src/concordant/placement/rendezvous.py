@@ -12,8 +12,8 @@ from concordant.placement.change import changed_nodes
 from concordant.placement.fingerprint import digest_of
 from concordant.placement.hashing import xxh64
 from concordant.placement.kernel import native
+from concordant.placement.keys import Key, check_count
 from concordant.placement.nodes import Node, weight_units
-from concordant.placement.rendezvous_lookup import ranked
 
 if TYPE_CHECKING or not hasattr(native, "RendezvousLookup"):
     from concordant.placement.rendezvous_lookup import RendezvousLookup
@@ -33,7 +33,7 @@ class Rendezvous(RendezvousLookup, Placement):
     UsageError for others, or for two nodes of one id.
     """
 
-    __slots__ = ("_epoch", "_fingerprint", "_nodes", "_tables")
+    __slots__ = ("_epoch", "_fingerprint", "_nodes", "_order")
 
     algorithm: ClassVar[str] = "rendezvous"
 
@@ -46,8 +46,8 @@ class Rendezvous(RendezvousLookup, Placement):
         self._fingerprint = None
         seeds = array("Q", [xxh64(node_id.encode("utf-8")) for node_id in nodes])
         units = array("Q", map(weight_units, nodes.values()))
-        self._tables = seeds, units if len(set(units)) > 1 else array("Q")
-        self._arm(*self._tables, tuple(nodes.values()))
+        self._order = tuple(nodes.values())
+        self._arm(seeds, units if len(set(units)) > 1 else array("Q"), self._order)
 
     def _after(self, nodes: dict[str, Node]) -> Self:
         placement = type(self).__new__(type(self))
@@ -55,9 +55,17 @@ class Rendezvous(RendezvousLookup, Placement):
         placement._settle(nodes)
         return placement
 
+    def nodes(
+        self, key: Key, n: int, *, spread: str | None = None, exclude: Iterable[str | Node] = ()
+    ) -> list[Node]:
+        """Return the first ``n`` nodes of the key's preference list; see ``Placement.nodes``."""
+        if spread is not None or exclude:
+            return self._nodes_chosen(key, n, spread=spread, exclude=exclude)
+        check_count(n, len(self._nodes))
+        return [self._order[place] for place in self._best(self._position(key), n)]
+
     def _prefer(self, position: int) -> Iterator[Node]:
-        order = tuple(self._nodes.values())
-        return map(order.__getitem__, ranked(position, *self._tables))
+        return map(self._order.__getitem__, self._best(position, len(self._order)))
 
     def _digest(self) -> str:
         units = [weight_units(node) for node in self]

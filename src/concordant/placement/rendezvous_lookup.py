@@ -105,3 +105,7 @@ class RendezvousLookup(Placer):
 
     def _index(self, position: int) -> int:
         return best(position, self._seeds, self._units)
+
+    def _best(self, position: int, n: int) -> list[int]:
+        """Return the places of the first ``n`` nodes for a position, the best score first."""
+        return ranked(position, self._seeds, self._units)[:n]

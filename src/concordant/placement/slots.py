@@ -49,15 +49,15 @@ class SlottedPlacement(TablePlacement):
         self, nodes: dict[str, Node], before: Sequence[str] | None, pins: Mapping[int, str]
     ) -> None:
         """Give each node its share, moving the fewest of the slots that were owned before."""
-        self._pins = _checked_pins(pins, nodes, self._count)
         if len(nodes) > self._count:
             raise UsageError(f"{len(nodes)} nodes cannot share {self._count} slots; have more")
+        self._pins = _checked_pins(pins, nodes, self._count)
         if not nodes:
             self._take(nodes, [])
             return
         place_of = {node_id: place for place, node_id in enumerate(nodes)}
         if before is None:
-            owners = list(HashRing(nodes.values()).index_many(range(self._count)))
+            owners = list(HashRing(_relative(nodes.values())).index_many(range(self._count)))
         else:
             owners = [place_of.get(node_id, -1) for node_id in before]
         pinned = {slot: place_of[node_id] for slot, node_id in self._pins.items()}
@@ -100,7 +100,7 @@ class SlottedPlacement(TablePlacement):
 
     def _next(self, nodes: dict[str, Node], pins: Mapping[int, str]) -> Self:
         placement = type(self).__new__(type(self))
-        placement._epoch, placement._count = self._epoch + 1, self._count
+        placement._epoch, placement._count = checked_epoch(self._epoch + 1), self._count
         placement._share_out(nodes, self.owners if self._nodes else None, pins)
         return placement
 
@@ -135,7 +135,7 @@ class SlottedPlacement(TablePlacement):
         """Return the placement in which each slot has the owner that is listed for it, by id.
 
         There are as many slots as owners. Nothing is balanced until the nodes change. Raises
-        UsageError when an owner is none of the nodes.
+        UsageError when an owner is none of the nodes, or a node owns no slot.
         """
         members = changed_nodes({}, add=nodes)
         place_of = {node_id: place for place, node_id in enumerate(members)}
@@ -184,6 +184,13 @@ class Slots(Lookup, SlottedPlacement):
         self._begin(nodes, slots, pins, epoch)
 
 
+def _relative(nodes: Iterable[Node]) -> list[Node]:
+    """Return the nodes with weights of which the greatest is 1.0: a ring has points for those."""
+    units = {node.id: weight_units(node) for node in nodes}
+    most = max(units.values())
+    return [Node(node_id, each / most) for node_id, each in units.items()]
+
+
 def _shared(nodes: list[Node], owners: list[int], pins: dict[int, int]) -> list[int]:
     """Return the owners when each node has its share; -1 stands for a node that left."""
     held, pinned = [0] * len(nodes), [0] * len(nodes)
@@ -210,7 +217,8 @@ def _checked_pins(pins: Mapping[int, str], nodes: Mapping[str, Node], slots: int
         raise UsageError("pins must be a mapping of slots to ids of nodes")
     for slot, node_id in pins.items():
         check_integer(slot, "a pinned slot", 0, slots - 1)
-        if node_id not in nodes:
+        named: object = node_id
+        if not isinstance(named, str) or named not in nodes:
             raise UsageError(f"slot {slot} is pinned to {node_id!r}, which is none of the nodes")
     checked = dict(sorted(pins.items()))
     without = len(nodes) - len(set(checked.values()))
@@ -242,6 +250,8 @@ def _checked_owners(
     ids = list(nodes)
     if not all(type(place) is int and 0 <= place < len(ids) for place in owners):
         raise UsageError("each owner of a slot must be a place in the nodes, by ascending id")
+    if idle := sorted(set(range(len(ids))) - set(owners)):
+        raise UsageError(f"node {ids[idle[0]]!r} owns no slot; leave it out, or give it one")
     astray = next((slot for slot, each in pins.items() if ids[owners[slot]] != each), None)
     if astray is not None:
         raise UsageError(f"slot {astray} is pinned to another node than the one that owns it")

@@ -1,96 +1,150 @@
-"""``ring locate`` and ``ring show``: placement by hand, exactly as services compute it."""
+"""A placement from the command line: by its nodes, or from a file."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
-from concordant.cli.options import Settings, output_options, pass_settings
+from concordant.cli.options import output_options
+from concordant.cli.ring.files import read_text
 from concordant.errors import UsageError
-from concordant.placement import HashRing, Node
-from concordant.placement.points import point_count
-from concordant.placement.stats import shares
+from concordant.placement import (
+    HashRing,
+    Jump,
+    Maglev,
+    Memento,
+    ModuloRing,
+    Node,
+    Placement,
+    Rendezvous,
+    Slots,
+)
 
 Command = Callable[..., Any]
 
-
-def _ring_options(command: Command) -> Command:
-    """Add the two ways to name a ring, and the output format."""
-    node = click.option(
-        "--node",
-        "specs",
-        multiple=True,
-        metavar="ID[=WEIGHT][@ZONE]",
-        help="A node; repeat for each. Read from the right: an id with '@' or '=' needs a weight.",
-    )
-    ring_file = click.option(
-        "--ring",
-        "ring_file",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="A ring as JSON, as HashRing.to_json() writes it.",
-    )
-    return node(ring_file(output_options(command)))
+ALGORITHMS: Final[dict[str, Callable[..., Placement]]] = {
+    kind.algorithm: kind
+    for kind in (HashRing, Rendezvous, Slots, Memento, Maglev, Jump, ModuloRing)
+}
+# Each option that is one algorithm's alone, by the name of the argument.
+_ONLY_FOR: Final = {
+    "points": HashRing.algorithm,
+    "slots": Slots.algorithm,
+    "size": Maglev.algorithm,
+    "p": ModuloRing.algorithm,
+    "hash": ModuloRing.algorithm,
+}
 
 
-@click.group()
-@output_options
-def ring() -> None:
-    """Tell which node owns a key."""
+@dataclass(frozen=True)
+class Named:
+    """What the options say of a placement."""
+
+    specs: tuple[str, ...]
+    file: Path | None
+    algorithm: str | None
+    settings: dict[str, Any]
+
+    def placement(self) -> Placement:
+        """Return the placement that is named; raises UsageError if there is none."""
+        if bool(self.specs) == bool(self.file):
+            raise UsageError(
+                "name the ring by --node for each node or by --ring FILE, one of the two"
+            )
+        if self.file is None:
+            algorithm = self.algorithm or HashRing.algorithm
+            self._check_settings(algorithm)
+            return ALGORITHMS[algorithm](map(parse_node, self.specs), **self.settings)
+        given = ["algorithm"] * bool(self.algorithm) + list(self.settings)
+        if given:
+            raise UsageError(
+                f"--{given[0]} is for nodes that are given by --node; the file says it all, "
+                "leave it out"
+            )
+        return placement_from(self.file)
+
+    def _check_settings(self, algorithm: str) -> None:
+        for name in self.settings:
+            if _ONLY_FOR[name] != algorithm:
+                raise UsageError(
+                    f"--{name} does nothing for {algorithm}; it is for "
+                    f"--algorithm {_ONLY_FOR[name]}, or leave it out"
+                )
 
 
-@ring.command()
-@click.argument("keys", nargs=-1)
-@_ring_options
-@pass_settings
-def locate(
-    settings: Settings, keys: tuple[str, ...], specs: tuple[str, ...], ring_file: Path | None
-) -> None:
-    """Print the owner of each of KEYS, or of each line of stdin if there are none."""
-    placed = _ring_from(specs, ring_file)
-    located = ((key, placed.node(key).id) for key in (keys or _keys_from_stdin()))
-    if settings.as_json:
-        rows = [{"key": key, "node": node_id} for key, node_id in located]
-        click.echo(json.dumps({"fingerprint": placed.fingerprint(), "keys": rows}))
-        return
-    for key, node_id in located:
-        click.echo(f"{key}\t{node_id}")
+def placement_from(file: Path) -> Placement:
+    """Return the placement that a file holds as JSON; raises UsageError if it is none."""
+    text = read_text(file, "ring file")
+    try:
+        return Placement.from_json(text)
+    except UsageError as error:
+        raise UsageError(f"in the ring file {str(file)!r}: {error}") from error
 
 
-@ring.command()
-@_ring_options
-@pass_settings
-def show(settings: Settings, specs: tuple[str, ...], ring_file: Path | None) -> None:
-    """Print the nodes of a ring with the exact share of keys that each owns."""
-    placed = _ring_from(specs, ring_file)
-    owned = shares(placed)
-    rows = [
-        {
-            "id": node.id,
-            "weight": node.weight,
-            "zone": node.zone,
-            "points": point_count(node, placed.points),
-            "share": owned[node.id],
-        }
-        for node in placed
-    ]
-    about = {"fingerprint": placed.fingerprint(), "epoch": placed.epoch, "points": placed.points}
-    if settings.as_json:
-        click.echo(json.dumps({**about, "nodes": rows}))
-        return
-    for name, value in about.items():
-        click.echo(f"{name:<12} {value}")
-    width = max((len(node.id) for node in placed), default=0)
-    for row in rows:
-        click.echo(
-            f"{row['id']:<{width}}  weight {row['weight']:<8g} {row['points']:>7} points "
-            f"{row['share']:>8.2%}  {row['zone'] or ''}".rstrip()
+def placement_options(command: Command) -> Command:
+    """Add what names a placement, passed on as ``named``, and the shared options."""
+
+    @wraps(command)
+    def wrapped(
+        *arguments: Any,
+        specs: tuple[str, ...],
+        ring_file: Path | None,
+        algorithm: str | None,
+        **rest: Any,
+    ) -> Any:
+        given = {name: rest.pop(name) for name in _ONLY_FOR}
+        settings = {name: value for name, value in given.items() if value is not None}
+        named = Named(specs, ring_file, algorithm, settings)
+        return command(*arguments, named=named, **rest)
+
+    return _options(output_options(wrapped))
+
+
+def _options(command: Command) -> Command:
+    for option in reversed(
+        (
+            click.option(
+                "--node",
+                "specs",
+                multiple=True,
+                metavar="ID[=WEIGHT][@ZONE]",
+                help="A node; repeat for each. Read from the right: an id with '@' or '=' needs a "
+                "weight.",
+            ),
+            click.option(
+                "--ring",
+                "ring_file",
+                type=click.Path(path_type=Path),
+                metavar="FILE",
+                help="A placement of any algorithm, as its to_json() writes it.",
+            ),
+            click.option(
+                "--algorithm",
+                type=click.Choice(list(ALGORITHMS)),
+                help="How keys are placed on the nodes.  [default: ring]",
+            ),
+            click.option(
+                "--points",
+                type=int,
+                help="Points a node of weight 1 has on a ring.  [default: 160]",
+            ),
+            click.option("--slots", type=int, help="Number of slots.  [default: 65536]"),
+            click.option(
+                "--size", type=int, help="Entries of a Maglev table, a prime.  [default: 65537]"
+            ),
+            click.option("--p", type=int, help="Positions of a modulo-ring.  [default: 360]"),
+            click.option(
+                "--hash", metavar="DIGEST", help="Digest of a modulo-ring.  [default: md5]"
+            ),
         )
+    ):
+        command = option(command)
+    return command
 
 
 def parse_node(spec: str) -> Node:
@@ -104,35 +158,11 @@ def parse_node(spec: str) -> Node:
     node_id, equals, weight = rest.rpartition("=")
     if not equals:
         return Node(rest, zone=zone)
-    return Node(node_id, _weight(weight, spec), zone)
-
-
-def _weight(text: str, spec: str) -> float:
     try:
-        return float(text)
+        number = float(weight)
     except ValueError:
         raise UsageError(
-            f"cannot read node {spec!r}: {text!r} is no weight; write ID[=WEIGHT][@ZONE], "
+            f"cannot read node {spec!r}: {weight!r} is no weight; write ID[=WEIGHT][@ZONE], "
             "with a weight if the id holds '@' or '='"
         ) from None
-
-
-def _ring_from(specs: tuple[str, ...], ring_file: Path | None) -> HashRing:
-    if bool(specs) == bool(ring_file):
-        raise UsageError("name the ring by --node for each node or by --ring FILE, one of the two")
-    if ring_file is None:
-        return HashRing(map(parse_node, specs))
-    try:
-        text = ring_file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the ring file {str(ring_file)!r}: {error}") from error
-    return HashRing.from_json(text)
-
-
-def _keys_from_stdin() -> Iterator[str]:
-    """Yield each line without its end; bytes that are no UTF-8 are refused, not guessed at."""
-    for number, line in enumerate(sys.stdin.buffer, start=1):
-        try:
-            yield line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
-        except UnicodeDecodeError:
-            raise UsageError(f"line {number} of stdin is not UTF-8; a key is text") from None
+    return Node(node_id, number, zone)

@@ -28,8 +28,8 @@ def assign(
 
     Most keys are where the placement alone would put them, and most stay when keys or nodes
     change, but not all: who takes what does not fit depends on the others (Mirrokni, Thorup,
-    Zadimoghaddam, 2018). Raises CapacityExceeded when the capacities together are too small, and
-    UsageError for a bound below 1.
+    Zadimoghaddam, 2018). Raises CapacityExceeded when the capacities leave too little room, alone
+    or together with the bound, and UsageError for a bound below 1.
     """
     limit, capped = checked_bound(bound), checked_capacities(capacities)
     given = each_key(keys)

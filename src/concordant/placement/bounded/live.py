@@ -115,14 +115,13 @@ class Balancer:
 
     def follow(self, placement: Placement) -> None:
         """Go on with another placement; what is acquired stays so until it is released."""
+        units = {node.id: weight_units(node) for node in placement}
         with self._lock:
             kept = {
-                node_id: load
-                for node_id, load in self._loads.items()
-                if load or node_id in placement
+                node_id: load for node_id, load in self._loads.items() if load or node_id in units
             }
-            self._loads = {**dict.fromkeys(placement.nodes_by_id, 0), **kept}
-            self._units = {node.id: weight_units(node) for node in placement}
+            self._loads = {**dict.fromkeys(units, 0), **kept}
+            self._units = units
             self._whole = sum(self._units.values())
             # The load of nodes that have left is nobody's share.
             self._total = sum(self._loads[node_id] for node_id in self._units)

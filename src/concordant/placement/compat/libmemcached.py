@@ -56,7 +56,7 @@ class LibmemcachedKetama(FollowedRing):
     ) -> None:
         if not isinstance(weighted, bool):
             raise UsageError(f"weighted must be True or False, not {weighted!r}")
-        if hash not in _HASHES:
+        if hash not in list(_HASHES):
             raise UsageError(f"hash must be one of {', '.join(_HASHES)}, not {hash!r}")
         self._weighted = weighted
         self._hash = hash
@@ -90,7 +90,7 @@ class LibmemcachedKetama(FollowedRing):
     @classmethod
     def _from_state(cls, nodes: list[Node], state: dict[str, Any], epoch: int) -> Self:
         by_name = {name: given for given, name in _HASHES.items()}
-        if state["hash"] not in by_name:
+        if not isinstance(state["hash"], str) or state["hash"] not in by_name:
             raise UsageError(
                 f"libmemcached's ketama has no hash {state['hash']!r}; known: {', '.join(by_name)}"
             )

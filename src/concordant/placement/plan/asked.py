@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
+from math import ceil
 from typing import Any
 
 from concordant.errors import UsageError
@@ -20,7 +21,7 @@ from concordant.placement.plan.plan import FORMAT, Flow, Move, MovedRange, Plan,
 from concordant.placement.plan.steps import Step
 from concordant.placement.points import SPACE
 
-SAMPLE = 1 << 16
+SAMPLE = 1 << 14
 
 
 class AskedPlan(Plan):
@@ -98,10 +99,13 @@ class AskedPlan(Plan):
 
         Each is a part of the hash space, so that one number tells how far a migration is.
         """
-        checked_share(max_share)
-        count = -int(-self.moved_share // max_share)
-        edges = [(part * SPACE) // count for part in range(count + 1)] if count else []
-        share = self.moved_share / count if count else 0.0
+        most = checked_share(max_share)
+        if self.old_fingerprint == self.new_fingerprint:
+            return ()
+        # What moves may be too little for the sample to show; one step is taken all the same.
+        count = max(1, ceil(self.moved_share / most))
+        edges = [(part * SPACE) // count for part in range(count + 1)]
+        share = self.moved_share / count
         return tuple(
             Step(self, number, edges[number], edges[number + 1], share) for number in range(count)
         )

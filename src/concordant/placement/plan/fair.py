@@ -11,7 +11,8 @@ from concordant.placement.nodes import Node
 def minimum_share(old: Iterable[Node], new: Iterable[Node], replicas: int) -> float:
     """Return the share of copies that must move, were all nodes loaded in exact proportion."""
     before, after = fair_shares(list(old), replicas), fair_shares(list(new), replicas)
-    return fsum(max(0.0, share - before.get(owner, 0.0)) for owner, share in after.items())
+    least = fsum(max(0.0, share - before.get(owner, 0.0)) for owner, share in after.items())
+    return min(1.0, least)  # shares are rounded, and may come to more than all together
 
 
 def fair_shares(nodes: list[Node], replicas: int) -> dict[str | None, float]:

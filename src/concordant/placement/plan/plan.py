@@ -47,7 +47,7 @@ class Plan(ABC):
     ``minimum_share`` is the share of copies that any scheme has to move for this change of
     weights, were its nodes loaded in exact proportion; ``moved_share`` lies around it, above
     and below, as real placements do. ``exact`` says whether shares are those of all keys there
-    could be; otherwise they are those of a fixed sample of 65 536 keys.
+    could be; otherwise they are those of a fixed sample of 16 384 keys.
     """
 
     if not TYPE_CHECKING:

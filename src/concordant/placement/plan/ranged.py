@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -102,7 +103,8 @@ class RangedPlan(Plan):
 
         Each is a part of the hash space, so that one number tells how far a migration is.
         """
-        most = max(self.replicas, int(checked_share(max_share) * SPACE * self.replicas))
+        # In whole numbers: a product of doubles may come out above what was asked.
+        most = int(Fraction(checked_share(max_share)) * SPACE * self.replicas)
         cuts: list[int] = []
         moved: list[int] = [0]
         for start, end, flows in self.cells:

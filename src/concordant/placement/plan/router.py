@@ -15,10 +15,13 @@ class Router:
 
     Keys whose positions lie before ``start`` have moved and are found at the new nodes; those
     from ``end`` on have not, and are found at the old ones. In between, what is written goes to
-    the new nodes, and what the new ones do not have is still at the old ones. All processes must
-    have entered a step before its data is copied, and a copy must not overwrite what was written
-    at its new place meanwhile. A deletion while a key moves has to be remembered at the new
-    node, or the old copy comes back.
+    the new nodes, and what the new ones do not have is still at the old ones.
+
+    All processes must have entered a step before one of them writes to its keys, or copies them:
+    who has not entered it reads and writes the old nodes alone, and does not see what the others
+    write, nor they all that it does. A copy must not overwrite what was written at its new place
+    meanwhile. A deletion while a key moves has to be remembered at the new node, or the old copy
+    comes back.
 
     Raises UsageError unless these are the placements of the plan, as fingerprints tell.
     """
