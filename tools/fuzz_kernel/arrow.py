@@ -144,7 +144,7 @@ def _array(random: Random, kept: list[Any], layout: str) -> tuple[Array, int]:
                 views += _numbers([len(each)], 4) + each.ljust(12, b"\0")
             else:
                 start, buffer, size = at, 0, len(each)
-                if random.random() < 0.1:
+                if random.random() < 0.2:
                     start, buffer, size = random.choice(
                         ((-1, 0, size), (at, 1, size), (at, -1, size), (at, 0, 2**30), (at, 0, -9))
                     )

@@ -111,7 +111,7 @@ def wrong(random: Random, right: Any) -> Any:
         top = (1 << (8 * changed.itemsize - (1 if right.typecode == "i" else 0))) - 1
         for _ in range(min(len(changed), random.randrange(3))):
             changed[random.randrange(len(changed))] = random.choice(
-                (0, 1, top, random.randint(0, top))
+                (0, 1, top, random.randint(0, top), random.randrange(len(changed) + 2))
             )
         return changed
     if kind == 3:
@@ -121,3 +121,12 @@ def wrong(random: Random, right: Any) -> Any:
     if kind == 5:
         return memoryview(bytes(random.randrange(64)))[random.randrange(3) :: random.randint(1, 3)]
     return random.choice((None, 0, -1, "text", b"", (), [], {}, 1.5, object(), Node("a")))
+
+
+def overwrite(random: Random, given: list[Any]) -> None:
+    """Write to arrays that a look-up was given: they stay Python's."""
+    for part in given:
+        if isinstance(part, array) and part.typecode in "iIqQ":
+            top = random.choice((3, 300, 1 << 8 * part.itemsize - 1))
+            for at in range(len(part)):
+                part[at] = random.randrange(top)

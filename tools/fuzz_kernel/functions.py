@@ -11,9 +11,9 @@ from concordant.placement.kernel import native
 from concordant.placement.memento_lookup import KEPT, MementoLookup
 from concordant.placement.rendezvous_lookup import RendezvousLookup
 from tests.placement_oracle import key_at
-from tools.fuzz_kernel.drawing import MASK, NODES, keys, position, survives, wrong
+from tools.fuzz_kernel.drawing import MASK, NODES, keys, overwrite, position, survives, wrong
 
-TWINS = {
+TWINS: dict[str, tuple[Any, Any]] = {
     name: (twin, getattr(native, name))
     for name, twin in (
         ("JumpLookup", JumpLookup),
@@ -50,6 +50,9 @@ def alike(random: Random) -> None:
     asked = [key_at(position(random)) for _ in range(40)]
     assert one.index_many(asked) == other.index_many(asked), (name, tables)
     assert one.node(asked[0]) is other.node(asked[0])
+    if name == "RendezvousLookup":
+        where, count = position(random), random.randint(0, len(tables[-1]))
+        assert other._best(where, count) == one._best(where, count)
 
 
 def armed(random: Random) -> None:
@@ -59,10 +62,9 @@ def armed(random: Random) -> None:
     tables = _tables(random, name)
     given = [wrong(random, each) if random.random() < 0.5 else each for each in tables]
     survives(lambda: lookup._arm(*given))
-    for part in given:
-        if isinstance(part, array) and part.typecode in "iIqQ":
-            for at in range(len(part)):
-                part[at] = random.randrange(1 << 8 * part.itemsize - 1)
+    overwrite(random, given)
     asked = keys(random, 40)
     survives(lambda: lookup.index_many(asked))
     survives(lambda: lookup.node(asked[0]))
+    if name == "RendezvousLookup":
+        survives(lambda: lookup._best(position(random), random.randint(-1, 400)))

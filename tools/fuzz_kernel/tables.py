@@ -17,6 +17,7 @@ from tools.fuzz_kernel.drawing import (
     keys,
     lookups,
     outcome,
+    overwrite,
     position,
     survives,
     table,
@@ -53,16 +54,16 @@ def looked_up(random: Random) -> None:
 def armed(random: Random) -> None:
     """Arm with what is no table; then look up all the same, and write over what was given."""
     right = table(random, 60)
+    points = list(right[0])
     given = [wrong(random, each) if random.random() < 0.4 else each for each in right]
     if random.random() < 0.1:
         given = given[: random.randrange(4)]
     lookup = native.Lookup()
     survives(lambda: lookup._arm(*given))
-    for part in given:
-        if isinstance(part, array) and part.typecode in "iIqQ":
-            for at in range(len(part)):
-                part[at] = random.randrange(1 << 8 * part.itemsize - 1)
-    asked = keys(random, 40)
+    overwrite(random, given)
+    # On the points, where the cells cannot tell and what was given is read.
+    asked = keys(random, 40) + [key_at(each) for each in points[:40]]
+    random.shuffle(asked)
     survives(lambda: lookup.index_many(asked))
     survives(lambda: lookup.node_many(asked))
     for key in asked[:10]:
