@@ -29,8 +29,8 @@ from concordant.placement.compat import (
     UhashringKetama,
     UhashringMd5,
 )
+from concordant.placement.hashing.mixing import mix
 from concordant.placement.keys import Key
-from concordant.placement.mixing import mix
 
 # Names of servers, as some algorithms insist on; the order of the ids is not that of the numbers.
 IDS = ("h1:11211", "h10:7", "h2:1", "h3:11211", "h4:11211", "h5:80", "ä:9")

@@ -15,7 +15,7 @@ import concordant.placement
 from concordant.errors import UsageError
 from concordant.placement import Node, Placement
 from concordant.placement.placement_json import ALGORITHMS
-from concordant.placement.table import TablePlacement
+from concordant.placement.tables.table import TablePlacement
 from tests.placement_kinds import (
     IDS,
     KINDS,

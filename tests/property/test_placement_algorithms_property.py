@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from concordant.errors import UsageError
 from concordant.placement import Jump, Memento, Node, Placement, Rendezvous
-from concordant.placement.table import TablePlacement
+from concordant.placement.tables.table import TablePlacement
 from tests.placement_kinds import (
     IDS,
     KINDS,

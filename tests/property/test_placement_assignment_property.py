@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from concordant.placement import HashRing, Node, Slots
-from concordant.placement.assignment import rebalanced, targets
+from concordant.placement.tables.assignment import rebalanced, targets
 
 IDS = "abcde"
 # The last two are far less than a slot's worth, and the others than they are.

@@ -20,8 +20,8 @@ from concordant.placement import (
     Rendezvous,
     Slots,
 )
+from concordant.placement.functions.rendezvous_lookup import log_table
 from concordant.placement.placement_json import ALGORITHMS
-from concordant.placement.rendezvous_lookup import log_table
 from tests.placement_kinds import KINDS
 
 DATA = Path(__file__).parent.parent / "data"

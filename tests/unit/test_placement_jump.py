@@ -9,8 +9,8 @@ import pytest
 
 from concordant.errors import UsageError
 from concordant.placement import IntJump, Jump, Node
-from concordant.placement.jump_lookup import each_once, jump
-from concordant.placement.mixing import MASK, mix
+from concordant.placement.functions.jump_lookup import each_once, jump
+from concordant.placement.hashing.mixing import MASK, mix
 
 FOUR = [Node(node_id) for node_id in "abcd"]
 POSITIONS = [mix(number) for number in range(600)]

@@ -9,7 +9,7 @@ import pytest
 
 from concordant.errors import UsageError
 from concordant.placement import Maglev, Node
-from concordant.placement.maglev import MAX_SIZE
+from concordant.placement.tables.maglev import MAX_SIZE
 
 TEN = [Node(f"node-{number}") for number in range(10)]
 

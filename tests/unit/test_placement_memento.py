@@ -10,8 +10,8 @@ import pytest
 
 from concordant.errors import UsageError
 from concordant.placement import Memento, Node
-from concordant.placement.memento_lookup import jump_back
-from concordant.placement.mixing import mix
+from concordant.placement.functions.memento_lookup import jump_back
+from concordant.placement.hashing.mixing import mix
 
 POSITIONS = [mix(number) for number in range(3000)]
 SIX = [Node(f"n{number}") for number in range(6)]

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from concordant.errors import UsageError
 from concordant.placement import Node, Rendezvous
-from concordant.placement.mixing import MASK, mix
-from concordant.placement.rendezvous_lookup import best, distance, log_table, ranked
+from concordant.placement.functions.rendezvous_lookup import best, distance, log_table, ranked
+from concordant.placement.hashing.mixing import MASK, mix
 
 ONE = 1 << 48
 

@@ -10,7 +10,7 @@ import pytest
 
 from concordant.errors import UsageError
 from concordant.placement import Node, Slots
-from concordant.placement.slots import MAX_SLOTS
+from concordant.placement.tables.slots import MAX_SLOTS
 from tests.placement_oracle import SPACE, key_at
 
 THREE = [Node("a"), Node("b"), Node("c")]

@@ -10,10 +10,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from concordant.errors import UsageError
-from concordant.placement.change import changed_nodes
 from concordant.placement.choosing import chosen
-from concordant.placement.hashing import key_position
+from concordant.placement.hashing.xxh64 import key_position
 from concordant.placement.keys import Key, check_count, check_integer
+from concordant.placement.members import changed_nodes
 from concordant.placement.nodes import Node
 from concordant.placement.placement_json import dump, load
 
