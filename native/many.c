@@ -124,7 +124,8 @@ static PyObject *place_text(Placer *self, PyObject *keys)
 
 PyObject *placer_index_many(Placer *self, PyObject *keys)
 {
-    if (PyUnicode_Check(keys) || PyBytes_Check(keys) || PyByteArray_Check(keys)) {
+    if (PyUnicode_Check(keys) || PyBytes_Check(keys) || PyByteArray_Check(keys) ||
+        PyMemoryView_Check(keys)) {
         PyErr_Format(usage_error, "%s is one key; pass a list of keys", Py_TYPE(keys)->tp_name);
         return NULL;
     }

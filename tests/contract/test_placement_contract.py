@@ -128,6 +128,8 @@ def test_nodes_that_are_down_are_passed_over(kind: Kind) -> None:
             placement.nodes(kind.keys[0], n, exclude=down)
     with pytest.raises(UsageError, match="list of ids"):
         placement.nodes(kind.keys[0], 1, exclude=IDS[1])
+    with pytest.raises(UsageError, match="wrap it in a list"):
+        placement.nodes(kind.keys[0], 1, exclude=IDS[1].encode())  # type: ignore[arg-type]
 
 
 @every_kind
@@ -192,7 +194,7 @@ def test_what_is_no_key_is_refused_wherever_it_is_given(kind: Kind) -> None:
 @every_kind
 def test_one_key_is_no_list_of_keys(kind: Kind) -> None:
     keys: Any
-    for keys in ("text", b"bytes", bytearray(b"bytes")):
+    for keys in ("text", b"bytes", bytearray(b"bytes"), memoryview(b"bytes")):
         with pytest.raises(UsageError, match="one key"):
             kind.placement(3).index_many(keys)
 

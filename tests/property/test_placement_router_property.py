@@ -27,6 +27,8 @@ class Cluster:
     def write(self, router: Router, key: Key, value: object) -> None:
         for node in router.write(key):
             self.stores[node.id][key] = value
+        for node in router.forget(key):
+            self.stores[node.id].pop(key, None)
         self.written[key] = value
 
     def delete(self, router: Router, key: Key) -> None:
@@ -112,6 +114,40 @@ def test_no_read_misses_what_was_written(
     for key, value in cluster.written.items():
         for node in new.nodes(key, plan.replicas, spread=plan.spread):
             assert cluster.stores[node.id][key] == value
+
+
+@given(migrations(), st.data())
+@settings(max_examples=60)
+def test_no_process_misses_what_another_has_written_while_they_enter_a_step(
+    two: tuple[Placement, Placement, Plan], data: st.DataObject
+) -> None:
+    old, new, plan = two
+    step = data.draw(st.sampled_from([*plan.steps(1.0), Step(plan, 0, 0, 1 << 64, 0.0)]))
+    # Few keys, so that processes meet at one.
+    keys = [*{key for key, _, _ in step.moves(KEYS)}, *KEYS][:2]
+    cluster = Cluster()
+    outside = Router(plan, old, new, step.start, step.start)
+    states = [outside, step.router(old, new, preparing=True), step.router(old, new)]
+    processes = [0, 0]
+    if data.draw(st.booleans()):
+        cluster.write(outside, keys[0], "before")
+    for number, (each, goes_on, key, deletes) in enumerate(
+        data.draw(
+            st.lists(
+                st.tuples(st.integers(0, 1), st.booleans(), st.sampled_from(keys), st.booleans()),
+                max_size=12,
+            )
+        )
+    ):
+        # Nobody is more than one state ahead of anybody.
+        if goes_on and processes[each] == min(processes) < 2:
+            processes[each] += 1
+        if deletes and key in cluster.written:
+            cluster.delete(states[processes[each]], key)
+        else:
+            cluster.write(states[processes[each]], key, number)
+        for state in processes:
+            cluster.check(states[state])
 
 
 @given(migrations())

@@ -55,7 +55,8 @@ def test_placements_of_another_plan_are_refused() -> None:
 
 def test_what_is_no_key_is_refused() -> None:
     router = PLAN.router(OLD, NEW)
-    for ask in (router.read, router.write, router.is_moving):
+    preparing = PLAN.router(OLD, NEW, preparing=True)
+    for ask in (router.read, router.write, router.is_moving, preparing.forget):
         with pytest.raises(UsageError):
             ask(None)  # type: ignore[arg-type]
 
@@ -140,6 +141,19 @@ def test_who_has_not_entered_a_step_writes_what_the_others_do_not_read(stores: S
     write(late, stores, "second")
     assert read(late, stores) == "second"
     assert read(early, stores) == "first"
+
+
+def test_who_prepares_writes_old_and_forgets_what_is_new(stores: Stores) -> None:
+    early, late = STEP.router(OLD, NEW), STEP.router(OLD, NEW, preparing=True)
+    write(early, stores, "second")
+    assert read(late, stores) == "second"
+    assert [node.id for node in late.write(KEY)] == [FROM]
+    assert [node.id for node in late.forget(KEY)] == [TO]
+    write(late, stores, "third")
+    del stores[TO][KEY]
+    assert read(early, stores) == read(late, stores) == "third"
+    assert early.forget(KEY) == []
+    assert PLAN.router(OLD, NEW, preparing=True).forget(KEY) == late.forget(KEY)
 
 
 def test_who_has_not_entered_a_step_does_not_read_what_the_others_write(stores: Stores) -> None:

@@ -42,8 +42,8 @@ def chosen(
 
 def excluded_ids(nodes: Iterable[str | Node]) -> set[str]:
     """Return the ids of nodes that are named by themselves or by id."""
-    if isinstance(nodes, str):
-        raise UsageError(f"exclude takes a list of ids, not the text {nodes!r}; wrap it in a list")
+    if isinstance(nodes, str | bytes):
+        raise UsageError(f"exclude takes a list of ids, not {nodes!r} alone; wrap it in a list")
     return {node.id if isinstance(node, Node) else node for node in nodes}
 
 

@@ -65,7 +65,7 @@ class Placer(ABC):
 
 def each_key(keys: Any) -> list[Key]:
     """Return the keys as Python's own objects, whatever column they come in."""
-    if isinstance(keys, str | bytes | bytearray):
+    if isinstance(keys, str | bytes | bytearray | memoryview):
         raise UsageError(f"{type(keys).__name__} is one key; pass a list of keys")
     # Of NumPy and the array module, of Arrow, of Polars.
     for name in ("tolist", "to_pylist", "to_list"):

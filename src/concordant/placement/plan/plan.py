@@ -101,14 +101,15 @@ class Plan(ABC):
         unless ``max_share`` is at least 0.000001 and at most 1.
         """
 
-    def router(self, old: Placement, new: Placement) -> Router:
+    def router(self, old: Placement, new: Placement, *, preparing: bool = False) -> Router:
         """Return where to read and write while all of the plan is under way.
 
-        Raises UsageError unless these are the placements of the plan, as fingerprints tell.
+        Every process enters it ``preparing`` before one of them goes on; see ``Router``. Raises
+        UsageError unless these are the placements of the plan, as fingerprints tell.
         """
         from concordant.placement.plan.router import Router
 
-        return Router(self, old, new)
+        return Router(self, old, new, preparing=preparing)
 
     def to_svg(self) -> str:
         """Return a drawing of what moves, as the text of an SVG file."""
@@ -135,10 +136,9 @@ class Plan(ABC):
         return position_by(self.hash_name)
 
     def __repr__(self) -> str:
-        return (
-            f"<Plan from {self.old_fingerprint} to {self.new_fingerprint}: "
-            f"{'' if self.exact else 'about '}{self.moved_share:.2%} moves>"
-        )
+        # A repr must not place thousands of keys.
+        moved = f"{self.moved_share:.2%} moves" if self.exact else "by asking both"
+        return f"<Plan from {self.old_fingerprint} to {self.new_fingerprint}: {moved}>"
 
 
 def checked_share(max_share: float) -> float:

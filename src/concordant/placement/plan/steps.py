@@ -48,12 +48,13 @@ class Step:
         """Return those moves of the plan for ``keys`` that belong to this step."""
         return self.plan.moves([key for key in each_key(keys) if key in self])
 
-    def router(self, old: Placement, new: Placement) -> Router:
+    def router(self, old: Placement, new: Placement, *, preparing: bool = False) -> Router:
         """Return where to read and write while this step is under way.
 
-        The steps before it are done, those after it not begun. Raises UsageError unless these
+        The steps before it are done, those after it not begun. Every process enters the step
+        ``preparing`` before one of them goes on; see ``Router``. Raises UsageError unless these
         are the placements of the plan, as fingerprints tell.
         """
         from concordant.placement.plan.router import Router
 
-        return Router(self.plan, old, new, self.start, self.end)
+        return Router(self.plan, old, new, self.start, self.end, preparing=preparing)
