@@ -1,4 +1,4 @@
-/* The bytes that stand for a key; see concordant.placement.hashing.key_bytes. */
+/* The bytes that stand for a key; see concordant.placement.hashing.xxh64.key_bytes. */
 #ifndef CONCORDANT_KEYS_H
 #define CONCORDANT_KEYS_H
 
@@ -7,7 +7,7 @@
 
 #include "xxh64.h"
 
-/* concordant.placement.hashing.key_bytes: for the rarer kinds of keys, and for refusing. */
+/* concordant.placement.hashing.xxh64.key_bytes: for the rarer kinds of keys, and for refusing. */
 extern PyObject *key_bytes;
 
 /* Store where a key falls; returns 0, or -1 with an exception set. */

@@ -28,7 +28,7 @@ static int logs_are_there;
 
 static int take_logs(void)
 {
-    PyObject *table = attribute("concordant.placement.rendezvous_lookup", "log_table");
+    PyObject *table = attribute("concordant.placement.functions.rendezvous_lookup", "log_table");
     PyObject *made = table == NULL ? NULL : PyObject_CallNoArgs(table);
     Py_XDECREF(table);
     Py_buffer view;

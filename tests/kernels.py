@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from concordant.placement import HashRing, Node
-from concordant.placement.change import by_slot
 from concordant.placement.kernel import native
-from concordant.placement.lookup import Lookup
+from concordant.placement.tables.lookup import Lookup
+from concordant.placement.tables.rearrange import by_slot
 
 if native is None:
     raise RuntimeError(

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 
 from concordant.placement import HashRing, Node
-from concordant.placement.hashing import xxh64_pure
+from concordant.placement.hashing.xxh64 import xxh64_pure
 
 SPACE = 1 << 64
 MASK = SPACE - 1

@@ -11,7 +11,7 @@ import pytest
 
 import concordant.cli.doctor as doctor_module
 from concordant.cli.reach import REACH_S
-from concordant.placement.hashing import xxh64_pure
+from concordant.placement.hashing.xxh64 import xxh64_pure
 from tests.provision.command_line import Shell
 
 ALL = ("-p", "locks", "-p", "log", "-p", "participant")

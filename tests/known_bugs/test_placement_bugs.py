@@ -17,8 +17,8 @@ import pytest
 
 from concordant.errors import CapacityExceeded, UsageError
 from concordant.placement import Node, Placement, assign
+from concordant.placement.functions.rendezvous_lookup import distance, log_table
 from concordant.placement.placement_json import ALGORITHMS
-from concordant.placement.rendezvous_lookup import distance, log_table
 from tests.known_bugs.placements import (
     EQUAL,
     KEYS,

@@ -24,8 +24,8 @@ from concordant.placement.compat.continuum import digest_counts
 from concordant.placement.compat.murmur3 import murmur3_32
 from concordant.placement.compat.pymemcache import low_bytes, text_of, text_position
 from concordant.placement.compat.redis_cluster import key_slot
-from concordant.placement.hashes import position_by
-from concordant.placement.table import TablePlacement
+from concordant.placement.hashing.named import position_by
+from concordant.placement.tables.table import TablePlacement
 
 Make = Callable[[dict[str, int]], Placement]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from xxhash import xxh64_intdigest
 
 from concordant.placement import HashRing, Node
-from concordant.placement.hashing import key_bytes, xxh64_pure
+from concordant.placement.hashing.xxh64 import key_bytes, xxh64_pure
 from tests.placement_oracle import SPACE, key_at
 
 

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from concordant.placement import Node
-from concordant.placement.jump_lookup import JumpLookup
+from concordant.placement.functions.jump_lookup import JumpLookup
+from concordant.placement.functions.memento import Buckets
+from concordant.placement.functions.memento_lookup import KEPT, MementoLookup
+from concordant.placement.functions.rendezvous_lookup import RendezvousLookup
+from concordant.placement.hashing.mixing import mix
 from concordant.placement.kernel import native
-from concordant.placement.memento import Buckets
-from concordant.placement.memento_lookup import KEPT, MementoLookup
-from concordant.placement.mixing import mix
-from concordant.placement.rendezvous_lookup import RendezvousLookup
 from tests.kernels import NODES
 from tests.placement_oracle import MASK, key_at
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from concordant.placement import HashRing, Node
-from concordant.placement.hashing import xxh64_pure
+from concordant.placement.hashing.xxh64 import xxh64_pure
 from concordant.placement.kernel import native
-from concordant.placement.points import PointTable, Stretch
+from concordant.placement.tables.points import PointTable, Stretch
 from tests.kernels import LOOKUPS, lookup_like, lookup_of
 from tests.placement_oracle import MASK, key_at, naive_preference
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concordant.placement.fingerprint import fingerprint
-from concordant.placement.points import Point, PointTable
+from concordant.placement.tables.fingerprint import fingerprint
+from concordant.placement.tables.points import Point, PointTable
 from tests.placement_oracle import MASK, naive_preference
 
 IDS = "abc"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from concordant.placement import Node
-from concordant.placement.jump import IntJump
-from concordant.placement.jump_lookup import jump
+from concordant.placement.functions.jump import IntJump
+from concordant.placement.functions.jump_lookup import jump
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "data" / "golden_jump.json").read_text("utf-8"))
 VECTORS = [(int(vector["key"]), vector["results"]) for vector in GOLDEN["vectors"]]

@@ -13,7 +13,7 @@ from concordant.placement import HashRing, ModuloRing, Node, Placement, Plan, Re
 from concordant.placement.drawing.circle import CELLS, in_proportion, mostly
 from concordant.placement.drawing.colours import NOBODY, colours_of
 from concordant.placement.drawing.svg import FAINT, INK, escaped, fitted, percent, width_of
-from concordant.placement.points import SPACE
+from concordant.placement.tables.points import SPACE
 from tests.placement_kinds import Kind, every_kind
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -13,8 +13,8 @@ import pytest
 
 from concordant.errors import UsageError
 from concordant.placement import HashRing, Node
-from concordant.placement.points import MAX_POINTS_PER_NODE, PointTable, Stretch, edited
 from concordant.placement.stats import shares
+from concordant.placement.tables.points import MAX_POINTS_PER_NODE, PointTable, Stretch, edited
 from tests.placement_oracle import MASK, TIED_IDS, key_at, naive_points, preference_ids
 
 KEYS = [f"key-{number}" for number in range(2000)]
@@ -178,7 +178,7 @@ def test_a_change_costs_what_it_changes(
         hashed += sum(stretch.stop - stretch.start for stretch in (*leaving, *coming))
         return edited(table, leaving, coming, id_of)
 
-    monkeypatch.setattr("concordant.placement.change.edited", counted)
+    monkeypatch.setattr("concordant.placement.tables.rearrange.edited", counted)
     ring.with_nodes(**change)
     assert hashed == points_hashed
 

@@ -21,8 +21,8 @@ from concordant.placement import (
     Rendezvous,
     Slots,
 )
+from concordant.placement.hashing.mixing import mix
 from concordant.placement.keys import Key
-from concordant.placement.mixing import mix
 from concordant.placement.stats import owned, shares
 from concordant.placement.stats.heirs import _owned_between
 from tests.placement_kinds import Kind, every_kind, kinds

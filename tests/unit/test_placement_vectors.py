@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from concordant.placement import HashRing, Node, xxh64
-from concordant.placement.hashing import xxh64_pure
-from concordant.placement.points import point_count
+from concordant.placement.hashing.xxh64 import xxh64_pure
+from concordant.placement.tables.points import point_count
 
 VECTORS = json.loads(
     (Path(__file__).parent.parent / "data" / "ring_vectors.json").read_text("utf-8")

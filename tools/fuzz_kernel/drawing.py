@@ -10,7 +10,7 @@ from typing import Any
 from concordant.errors import UsageError
 from concordant.placement import Node
 from concordant.placement.kernel import native
-from concordant.placement.lookup import Lookup
+from concordant.placement.tables.lookup import Lookup
 
 MASK = (1 << 64) - 1
 NODES = tuple(Node(f"node-{number:05}") for number in range(300))

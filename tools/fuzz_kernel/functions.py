@@ -6,10 +6,10 @@ from array import array
 from random import Random
 from typing import Any
 
-from concordant.placement.jump_lookup import JumpLookup
+from concordant.placement.functions.jump_lookup import JumpLookup
+from concordant.placement.functions.memento_lookup import KEPT, MementoLookup
+from concordant.placement.functions.rendezvous_lookup import RendezvousLookup
 from concordant.placement.kernel import native
-from concordant.placement.memento_lookup import KEPT, MementoLookup
-from concordant.placement.rendezvous_lookup import RendezvousLookup
 from tests.placement_oracle import key_at
 from tools.fuzz_kernel.drawing import MASK, NODES, keys, overwrite, position, survives, wrong
 

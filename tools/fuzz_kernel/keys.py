@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from concordant.errors import UsageError
-from concordant.placement.hashing import xxh64_pure
+from concordant.placement.hashing.xxh64 import xxh64_pure
 from concordant.placement.kernel import native
 from tools.fuzz_kernel.drawing import keys, lookups, outcome, survives, table, text
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from concordant.placement.kernel import native
 from concordant.placement.nodes import Node
-from concordant.placement.points import PointTable, Stretch
+from concordant.placement.tables.points import PointTable, Stretch
 from tests.placement_oracle import key_at
 from tools.fuzz_kernel.drawing import (
     MASK,

@@ -19,7 +19,7 @@ from concordant.cli.reach import REACH_S
 from concordant.drivers import registry
 from concordant.drivers.urls import mask
 from concordant.errors import UsageError
-from concordant.placement.hashing import xxh64, xxh64_pure
+from concordant.placement.hashing.xxh64 import xxh64, xxh64_pure
 from concordant.placement.kernel import native
 
 # What is wrong, in the order in which it is to be mended.

@@ -2,16 +2,16 @@
 
 from concordant.placement.base import Placement
 from concordant.placement.bounded import Balancer, assign
-from concordant.placement.hashing import xxh64
-from concordant.placement.jump import IntJump, Jump
-from concordant.placement.maglev import Maglev
-from concordant.placement.memento import Memento
-from concordant.placement.modulo import ModuloRing
+from concordant.placement.functions.jump import IntJump, Jump
+from concordant.placement.functions.memento import Memento
+from concordant.placement.functions.rendezvous import Rendezvous
+from concordant.placement.hashing.xxh64 import xxh64
 from concordant.placement.nodes import Node
 from concordant.placement.plan import MovedRange, Plan, Router, Step
-from concordant.placement.rendezvous import Rendezvous
-from concordant.placement.ring import HashRing
-from concordant.placement.slots import Slots
+from concordant.placement.tables.maglev import Maglev
+from concordant.placement.tables.modulo import ModuloRing
+from concordant.placement.tables.ring import HashRing
+from concordant.placement.tables.slots import Slots
 
 __all__ = [
     "Placement",

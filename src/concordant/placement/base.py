@@ -10,10 +10,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from concordant.errors import UsageError
-from concordant.placement.change import changed_nodes
 from concordant.placement.choosing import chosen
-from concordant.placement.hashing import key_position
+from concordant.placement.hashing.xxh64 import key_position
 from concordant.placement.keys import Key, check_count, check_integer
+from concordant.placement.members import changed_nodes
 from concordant.placement.nodes import Node
 from concordant.placement.placement_json import dump, load
 
@@ -179,7 +179,9 @@ class Placement(ABC):
         """Return 32 hexadecimal digits that are equal if and only if the placement is.
 
         Placement means the whole preference list of every key, so that two processes with the
-        same fingerprint agree on each ``node`` and each ``nodes``.
+        same fingerprint agree on each ``node`` and each ``nodes``. Two algorithms can only be
+        equal where both are tables of points under one hash, such as HashRing and Slots; others
+        have fingerprints of their own even if one node owns everything.
         """
         if self._fingerprint is None:
             self._fingerprint = self._digest()

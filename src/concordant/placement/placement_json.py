@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from concordant.errors import UsageError
-from concordant.placement.hashes import XXH64
+from concordant.placement.hashing.named import XXH64
 from concordant.placement.nodes import Node
 
 if TYPE_CHECKING:
@@ -19,17 +19,17 @@ RING = "ring"
 
 # Where each algorithm is; loaded when a text names it.
 ALGORITHMS = {
-    RING: ("concordant.placement.ring", "HashRing"),
-    "int-jump": ("concordant.placement.jump", "IntJump"),
-    "jump": ("concordant.placement.jump", "Jump"),
+    RING: ("concordant.placement.tables.ring", "HashRing"),
+    "int-jump": ("concordant.placement.functions.jump", "IntJump"),
+    "jump": ("concordant.placement.functions.jump", "Jump"),
     "libmemcached-ketama": ("concordant.placement.compat.libmemcached", "LibmemcachedKetama"),
-    "maglev": ("concordant.placement.maglev", "Maglev"),
-    "memento": ("concordant.placement.memento", "Memento"),
-    "modulo-ring": ("concordant.placement.modulo", "ModuloRing"),
+    "maglev": ("concordant.placement.tables.maglev", "Maglev"),
+    "memento": ("concordant.placement.functions.memento", "Memento"),
+    "modulo-ring": ("concordant.placement.tables.modulo", "ModuloRing"),
     "pymemcache-rendezvous": ("concordant.placement.compat.pymemcache", "PymemcacheRendezvous"),
     "redis-cluster": ("concordant.placement.compat.redis_cluster", "RedisCluster"),
-    "rendezvous": ("concordant.placement.rendezvous", "Rendezvous"),
-    "slots": ("concordant.placement.slots", "Slots"),
+    "rendezvous": ("concordant.placement.functions.rendezvous", "Rendezvous"),
+    "slots": ("concordant.placement.tables.slots", "Slots"),
     "uhashring-ketama": ("concordant.placement.compat.uhashring", "UhashringKetama"),
     "uhashring-md5": ("concordant.placement.compat.uhashring", "UhashringMd5"),
 }

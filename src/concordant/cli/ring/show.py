@@ -14,9 +14,9 @@ from concordant.cli.ring.files import write_text
 from concordant.cli.ring.nodes import Named, placement_options
 from concordant.placement import Maglev, Memento, ModuloRing, Placement
 from concordant.placement.compat import RedisCluster
-from concordant.placement.jump import NumberedPlacement
-from concordant.placement.slots import SlottedPlacement
-from concordant.placement.table import TablePlacement
+from concordant.placement.functions.jump import NumberedPlacement
+from concordant.placement.tables.slots import SlottedPlacement
+from concordant.placement.tables.table import TablePlacement
 
 Held = tuple[str, Mapping[str, int]]
 """What nodes have, such as points, and how many of it, or which, by id."""

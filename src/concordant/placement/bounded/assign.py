@@ -8,8 +8,8 @@ from concordant.errors import CapacityExceeded
 from concordant.placement.base import Placement
 from concordant.placement.bounded.bound import checked_bound, checked_capacities, room
 from concordant.placement.keys import Key, key_bytes
-from concordant.placement.lookup import each_key
 from concordant.placement.nodes import Node, weight_units
+from concordant.placement.placer import each_key
 
 
 def assign(

@@ -15,7 +15,7 @@ from hashlib import md5
 from concordant.errors import UsageError
 from concordant.placement.compat.ketama import SHIFT, md5_word, md5_words, one_at_a_time
 from concordant.placement.nodes import Node
-from concordant.placement.points import MAX_POINTS_PER_NODE, SPACE
+from concordant.placement.tables.points import MAX_POINTS_PER_NODE, SPACE
 
 DEFAULT_PORT = 11211
 POINTS = 100

@@ -7,12 +7,12 @@ from typing import Any, ClassVar, Self
 
 from concordant.errors import UsageError
 from concordant.placement.base import Placement, checked_epoch
-from concordant.placement.change import changed_nodes
 from concordant.placement.compat.murmur3 import BLOCK_BYTES, absorb, finish
-from concordant.placement.fingerprint import digest_of
+from concordant.placement.digest import digest_of
 from concordant.placement.keys import Key, check_integer, key_bytes
-from concordant.placement.lookup import Placer
+from concordant.placement.members import changed_nodes
 from concordant.placement.nodes import Node
+from concordant.placement.placer import Placer
 
 Beginning = tuple[int, bytes, int]
 """Of all texts that are scored for a node: the state of the hash, bytes not in it, and the size."""

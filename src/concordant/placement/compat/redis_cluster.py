@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Self
 
 from concordant.errors import UsageError
 from concordant.placement.base import checked_epoch
-from concordant.placement.change import changed_nodes
 from concordant.placement.compat.table import FollowedTable
-from concordant.placement.hashes import spread_out
+from concordant.placement.hashing.named import spread_out
 from concordant.placement.keys import Key, check_integer, key_bytes
+from concordant.placement.members import changed_nodes
 from concordant.placement.nodes import Node
 
 SLOTS = 16384

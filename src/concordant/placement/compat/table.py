@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from concordant.errors import UsageError
 from concordant.placement.base import checked_epoch
-from concordant.placement.change import changed_nodes
-from concordant.placement.fingerprint import digest_of
+from concordant.placement.digest import digest_of
 from concordant.placement.keys import Key
-from concordant.placement.lookup import Lookup
+from concordant.placement.members import changed_nodes
 from concordant.placement.nodes import Node
-from concordant.placement.points import PointTable
-from concordant.placement.table import TablePlacement
+from concordant.placement.tables.lookup import Lookup
+from concordant.placement.tables.points import PointTable
+from concordant.placement.tables.table import TablePlacement
 
 
 class FollowedTable(Lookup, TablePlacement):

@@ -16,7 +16,7 @@ from concordant.placement.compat.ketama import (
 from concordant.placement.compat.table import FollowedRing
 from concordant.placement.keys import Key, check_integer
 from concordant.placement.nodes import Node
-from concordant.placement.points import MAX_POINTS_PER_NODE
+from concordant.placement.tables.points import MAX_POINTS_PER_NODE
 
 
 class UhashringKetama(FollowedRing):

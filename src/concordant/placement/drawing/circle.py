@@ -8,7 +8,7 @@ from math import cos, pi, sin
 from typing import NamedTuple, TypeVar
 
 from concordant.placement.drawing.svg import FAINT, LINE, TRACK, element, text
-from concordant.placement.points import SPACE
+from concordant.placement.tables.points import SPACE
 
 # More pieces would make files that browsers are slow with, and be thinner than any screen shows.
 PIECES_MAX = 2560

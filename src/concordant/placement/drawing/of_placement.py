@@ -21,7 +21,7 @@ from concordant.placement.drawing.svg import (
 )
 from concordant.placement.nodes import Node
 from concordant.placement.stats import Stats, stats_of
-from concordant.placement.table import TablePlacement
+from concordant.placement.tables.table import TablePlacement
 
 _TOP = 112
 _CENTRE = 232

@@ -11,15 +11,15 @@ from typing import Any
 
 from concordant.errors import UsageError
 from concordant.placement.base import Placement
+from concordant.placement.hashing.mixing import mix
 from concordant.placement.keys import Key
-from concordant.placement.lookup import each_key
-from concordant.placement.mixing import mix
 from concordant.placement.placement_json import as_object
+from concordant.placement.placer import each_key
 from concordant.placement.plan.copies import Ids, copies
 from concordant.placement.plan.fair import minimum_share
 from concordant.placement.plan.plan import FORMAT, Flow, Move, MovedRange, Plan, checked_share
 from concordant.placement.plan.steps import Step
-from concordant.placement.points import SPACE
+from concordant.placement.tables.points import SPACE
 
 SAMPLE = 1 << 14
 

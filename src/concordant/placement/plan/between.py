@@ -13,8 +13,8 @@ from concordant.placement.plan.copies import Ids, copies
 from concordant.placement.plan.fair import minimum_share
 from concordant.placement.plan.plan import Plan
 from concordant.placement.plan.ranged import Cell, RangedPlan
-from concordant.placement.points import SPACE, Arc
-from concordant.placement.table import TablePlacement
+from concordant.placement.tables.points import SPACE, Arc
+from concordant.placement.tables.table import TablePlacement
 
 
 def plan_between(

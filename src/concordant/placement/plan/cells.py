@@ -6,10 +6,10 @@ from array import array
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from concordant.placement.hashes import XXH64, Position, position_by
+from concordant.placement.hashing.named import XXH64, Position, position_by
 from concordant.placement.kernel import native
 from concordant.placement.keys import Key
-from concordant.placement.lookup import Lookup as Twin
+from concordant.placement.tables.lookup import Lookup as Twin
 
 if TYPE_CHECKING or native is None:
     Lookup = Twin

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from concordant.errors import UsageError
-from concordant.placement.hashes import Position, position_by
+from concordant.placement.hashing.named import Position, position_by
 from concordant.placement.keys import Key
 from concordant.placement.placement_json import parsed
 

@@ -6,14 +6,14 @@ from typing import Any
 
 from concordant.errors import UsageError
 from concordant.placement.choosing import ZONE
-from concordant.placement.hashes import XXH64, position_by
+from concordant.placement.hashing.named import XXH64, position_by
 from concordant.placement.keys import check_integer
 from concordant.placement.placement_json import from_object, json_object
 from concordant.placement.plan.asked import AskedPlan
 from concordant.placement.plan.between import plan_between
 from concordant.placement.plan.plan import FORMAT, Flow, Plan
 from concordant.placement.plan.ranged import Cell, RangedPlan
-from concordant.placement.points import SPACE
+from concordant.placement.tables.points import SPACE
 
 _COMMON = {
     *("format", "old_fingerprint", "new_fingerprint", "replicas", "spread"),

@@ -10,13 +10,13 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from concordant.placement.hashes import XXH64
+from concordant.placement.hashing.named import XXH64
 from concordant.placement.keys import Key
-from concordant.placement.lookup import each_key
+from concordant.placement.placer import each_key
 from concordant.placement.plan.cells import Cells
 from concordant.placement.plan.plan import FORMAT, Flow, Move, MovedRange, Plan, checked_share
 from concordant.placement.plan.steps import Step
-from concordant.placement.points import SPACE
+from concordant.placement.tables.points import SPACE
 
 
 class Cell(NamedTuple):

@@ -7,7 +7,7 @@ from concordant.placement.base import Placement
 from concordant.placement.keys import Key
 from concordant.placement.nodes import Node
 from concordant.placement.plan.plan import Plan
-from concordant.placement.points import SPACE
+from concordant.placement.tables.points import SPACE
 
 
 class Router:

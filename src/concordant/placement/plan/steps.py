@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from concordant.placement.keys import Key
-from concordant.placement.lookup import each_key
+from concordant.placement.placer import each_key
 from concordant.placement.plan.plan import Move, MovedRange, Plan
 
 if TYPE_CHECKING:

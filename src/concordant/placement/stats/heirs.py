@@ -17,12 +17,12 @@ from functools import cached_property
 from math import fsum
 
 from concordant.placement.base import Placement
-from concordant.placement.jump import NumberedPlacement
-from concordant.placement.modulo import ModuloRing
-from concordant.placement.points import SPACE
-from concordant.placement.ring import HashRing
+from concordant.placement.functions.jump import NumberedPlacement
 from concordant.placement.stats.owned import Basis, shares
-from concordant.placement.table import TablePlacement
+from concordant.placement.tables.modulo import ModuloRing
+from concordant.placement.tables.points import SPACE
+from concordant.placement.tables.ring import HashRing
+from concordant.placement.tables.table import TablePlacement
 
 # A leaver costs as much time as the table has points; all together may cost this much.
 POINTS_MAX = 1 << 21

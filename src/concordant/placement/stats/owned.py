@@ -9,11 +9,11 @@ from math import fsum
 from typing import Literal
 
 from concordant.placement.base import Placement
+from concordant.placement.functions.rendezvous import Rendezvous
 from concordant.placement.keys import Key
 from concordant.placement.nodes import weight_units
-from concordant.placement.points import SPACE
-from concordant.placement.rendezvous import Rendezvous
-from concordant.placement.table import TablePlacement
+from concordant.placement.tables.points import SPACE
+from concordant.placement.tables.table import TablePlacement
 
 Basis = Literal["exact", "expected", "counted"]
 

@@ -8,17 +8,17 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from concordant.errors import UsageError
-from concordant.placement.assignment import rebalanced, targets
 from concordant.placement.base import checked_epoch
-from concordant.placement.change import changed_nodes
 from concordant.placement.kernel import native
 from concordant.placement.keys import Key, check_integer
+from concordant.placement.members import changed_nodes
 from concordant.placement.nodes import Node, weight_units
-from concordant.placement.ring import HashRing
-from concordant.placement.table import TablePlacement, evenly
+from concordant.placement.tables.assignment import rebalanced, targets
+from concordant.placement.tables.ring import HashRing
+from concordant.placement.tables.table import TablePlacement, evenly
 
 if TYPE_CHECKING or native is None:
-    from concordant.placement.lookup import Lookup
+    from concordant.placement.tables.lookup import Lookup
 else:
     Lookup = native.Lookup
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from concordant.errors import UsageError
 from concordant.placement.base import Placement, checked_epoch
-from concordant.placement.change import changed_nodes
-from concordant.placement.fingerprint import digest_of
-from concordant.placement.jump_lookup import each_once
+from concordant.placement.digest import digest_of
+from concordant.placement.functions.jump_lookup import each_once
+from concordant.placement.functions.memento_lookup import KEPT, memento
 from concordant.placement.kernel import native
-from concordant.placement.memento_lookup import KEPT, memento
+from concordant.placement.members import changed_nodes
 from concordant.placement.nodes import Node, check_alike
 
 if TYPE_CHECKING or not hasattr(native, "MementoLookup"):
-    from concordant.placement.memento_lookup import MementoLookup
+    from concordant.placement.functions.memento_lookup import MementoLookup
 else:
     MementoLookup = native.MementoLookup
 

@@ -18,10 +18,10 @@ run of ids at the front that explains the change is taken.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 
-from concordant.placement.points import PointTable
+from concordant.placement.tables.points import PointTable
 
 DIGITS = 32
 
@@ -68,12 +68,3 @@ def _moved_together(table: PointTable, start: int, stop: int) -> list[int]:
 
 def _to_front(group: list[int], slots: list[int]) -> list[int]:
     return group + [slot for slot in slots if slot not in group]
-
-
-def digest_of(parts: Iterable[bytes]) -> str:
-    """Return the fingerprint of a placement that is no table, from what its lists follow from.
-
-    Each part is digested behind its length in 8 bytes, little-endian.
-    """
-    told = b"".join(len(part).to_bytes(8, "little") + part for part in parts)
-    return sha256(b"concordant-placement/1\0" + told).hexdigest()[:DIGITS]

@@ -13,9 +13,9 @@ from array import array
 from collections.abc import Sequence
 from functools import cmp_to_key, lru_cache
 
-from concordant.placement.lookup import Placer
-from concordant.placement.mixing import mix
+from concordant.placement.hashing.mixing import mix
 from concordant.placement.nodes import Node
+from concordant.placement.placer import Placer
 
 TABLE_BITS = 10
 FRACTION_BITS = 48

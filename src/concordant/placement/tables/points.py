@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from concordant.errors import UsageError
-from concordant.placement.hashing import xxh64
+from concordant.placement.hashing.xxh64 import xxh64
 from concordant.placement.kernel import native
 from concordant.placement.nodes import Node
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
-from concordant.placement.lookup import Placer
-from concordant.placement.mixing import drawn, other_seed
+from concordant.placement.hashing.mixing import drawn, other_seed
 from concordant.placement.nodes import Node
+from concordant.placement.placer import Placer
 
 HALF = (1 << 32) - 1
 KEPT = -1

@@ -9,11 +9,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from concordant.placement.base import Placement
-from concordant.placement.change import by_slot
-from concordant.placement.fingerprint import fingerprint
-from concordant.placement.hashes import spread_out
+from concordant.placement.hashing.named import spread_out
 from concordant.placement.nodes import Node
-from concordant.placement.points import SPACE, Arc, PointTable
+from concordant.placement.tables.fingerprint import fingerprint
+from concordant.placement.tables.points import SPACE, Arc, PointTable
+from concordant.placement.tables.rearrange import by_slot
 
 
 class TablePlacement(Placement):

@@ -11,7 +11,7 @@ from functools import partial
 from importlib import import_module
 
 from concordant.errors import UsageError
-from concordant.placement.hashing import key_position
+from concordant.placement.hashing.xxh64 import key_position
 from concordant.placement.keys import Key
 
 Position = Callable[[Key], int]
@@ -38,7 +38,11 @@ def position_by(name: str) -> Position:
         return int_position
     family, _, rest = name.partition("-")
     if family == "mod" and (digest := rest.rpartition("-"))[1]:
-        from concordant.placement.modulo import checked_digest, modulo_position, readable_modulus
+        from concordant.placement.tables.modulo import (
+            checked_digest,
+            modulo_position,
+            readable_modulus,
+        )
 
         modulus = readable_modulus(digest[2])
         return partial(modulo_position, modulus=modulus, digest=checked_digest(digest[0]))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 
-from concordant.placement.mixing import mix
+from concordant.placement.hashing.mixing import mix
 
 
 def targets(

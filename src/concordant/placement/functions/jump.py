@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from concordant.errors import UsageError
 from concordant.placement.base import Placement, checked_epoch
-from concordant.placement.change import changed_nodes
-from concordant.placement.fingerprint import digest_of
-from concordant.placement.hashes import INT, int_position
-from concordant.placement.jump_lookup import JumpLookup as Twin
-from concordant.placement.jump_lookup import each_once, jump
+from concordant.placement.digest import digest_of
+from concordant.placement.functions.jump_lookup import JumpLookup as Twin
+from concordant.placement.functions.jump_lookup import each_once, jump
+from concordant.placement.hashing.named import INT, int_position
 from concordant.placement.kernel import native
 from concordant.placement.keys import Key
+from concordant.placement.members import changed_nodes
 from concordant.placement.nodes import Node, check_alike
 
 if TYPE_CHECKING or not hasattr(native, "JumpLookup"):
-    from concordant.placement.jump_lookup import JumpLookup
+    from concordant.placement.functions.jump_lookup import JumpLookup
 else:
     JumpLookup = native.JumpLookup
 

@@ -9,13 +9,13 @@ from typing import Any, ClassVar, Self
 
 from concordant.errors import UsageError
 from concordant.placement.base import checked_epoch
-from concordant.placement.change import changed_nodes
-from concordant.placement.hashes import spread_out
+from concordant.placement.hashing.named import spread_out
 from concordant.placement.keys import Key, check_integer, key_bytes
-from concordant.placement.lookup import Lookup
+from concordant.placement.members import changed_nodes
 from concordant.placement.nodes import Node, check_alike
-from concordant.placement.points import PointTable
-from concordant.placement.table import TablePlacement
+from concordant.placement.tables.lookup import Lookup
+from concordant.placement.tables.points import PointTable
+from concordant.placement.tables.table import TablePlacement
 
 DEFAULT_MODULUS = 360
 DEFAULT_DIGEST = "md5"

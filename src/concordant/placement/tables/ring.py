@@ -10,15 +10,16 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from concordant.placement.base import checked_epoch
-from concordant.placement.change import changed_nodes, rearrange
 from concordant.placement.kernel import native
 from concordant.placement.keys import check_integer
+from concordant.placement.members import changed_nodes
 from concordant.placement.nodes import Node
-from concordant.placement.points import DEFAULT_POINTS, MAX_POINTS_PER_NODE, PointTable
-from concordant.placement.table import TablePlacement
+from concordant.placement.tables.points import DEFAULT_POINTS, MAX_POINTS_PER_NODE, PointTable
+from concordant.placement.tables.rearrange import rearrange
+from concordant.placement.tables.table import TablePlacement
 
 if TYPE_CHECKING or native is None:
-    from concordant.placement.lookup import Lookup
+    from concordant.placement.tables.lookup import Lookup
 else:
     Lookup = native.Lookup
 

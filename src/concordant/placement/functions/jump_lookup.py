@@ -5,9 +5,9 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Collection, Iterator, Sequence
 
-from concordant.placement.lookup import Placer
-from concordant.placement.mixing import MASK, again
+from concordant.placement.hashing.mixing import MASK, again
 from concordant.placement.nodes import Node
+from concordant.placement.placer import Placer
 
 _MULTIPLIER = 2862933555777941757
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from concordant.errors import UsageError
 from concordant.placement.base import checked_epoch
-from concordant.placement.change import changed_nodes
-from concordant.placement.hashing import xxh64
+from concordant.placement.hashing.xxh64 import xxh64
 from concordant.placement.kernel import native
 from concordant.placement.keys import check_integer
+from concordant.placement.members import changed_nodes
 from concordant.placement.nodes import Node, weight_units
-from concordant.placement.table import TablePlacement, evenly
+from concordant.placement.tables.table import TablePlacement, evenly
 
 if TYPE_CHECKING or native is None:
-    from concordant.placement.lookup import Lookup
+    from concordant.placement.tables.lookup import Lookup
 else:
     Lookup = native.Lookup
 

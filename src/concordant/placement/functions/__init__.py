@@ -1,0 +1,1 @@
+"""Placements that are functions of a key's position."""

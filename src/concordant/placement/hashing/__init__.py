@@ -1,0 +1,1 @@
+"""How keys become positions, and positions more pseudo-random numbers."""

@@ -1,0 +1,1 @@
+"""Placements that are tables of points over the hash space."""
