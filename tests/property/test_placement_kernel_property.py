@@ -68,11 +68,14 @@ def test_points_anywhere_are_found_by_both(points: list[tuple[int, int]], asked:
     plain = [(position, nodes[slot].id) for position, slot in ordered]
     for kernel in LOOKUPS:
         lookup = lookup_of(kernel, [p for p, _ in ordered], [s for _, s in ordered], nodes)
-        for position in [*asked, *(position for position, _ in ordered)]:
+        positions = [*asked, *(position for position, _ in ordered)]
+        for position in positions:
             preferred = naive_preference(plain, position)
             key = key_at(position)
             assert lookup.node(key).id == preferred[0]
             assert [node.id for node in lookup.nodes(key, len(preferred))] == preferred
+        owners = lookup.node_many([key_at(position) for position in positions])
+        assert [node.id for node in owners] == [naive_preference(plain, p)[0] for p in positions]
 
 
 stretches = st.builds(

@@ -13,6 +13,7 @@ from array import array
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from concordant.errors import UsageError
@@ -144,6 +145,7 @@ def test_a_wrong_table_is_refused_and_not_read() -> None:
     native.Lookup()._arm(*good)
     for place, wrong in (
         (0, array("Q", [1])),
+        (0, array("Q", [2, 1])),
         (0, b"123"),
         (1, array("I", [0, 1])),
         (2, array("i")),
@@ -165,6 +167,16 @@ def test_a_wrong_table_is_refused_and_not_read() -> None:
     with pytest.raises(UsageError):
         empty.node("a")
     assert empty.nodes("a", 0) == []
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("ends", [[0, 3, 1], [2, 1, 3]])
+def test_arrow_offsets_that_do_not_ascend_are_refused(ends: list[int], wide: bool) -> None:
+    given = pa.py_buffer(array("q" if wide else "i", ends))
+    kind = pa.LargeStringArray if wide else pa.StringArray
+    column = kind.from_buffers(2, given, pa.py_buffer(b"text"))
+    with pytest.raises(UsageError, match="do not ascend"):
+        lookup_like("c", RING).index_many(column)
 
 
 def test_points_that_cannot_be_are_refused() -> None:

@@ -65,7 +65,8 @@ def batches(random: Random) -> None:
 
 def columns(random: Random) -> None:
     """Place arrays of text of one width, with gaps, turned round and of either byte order."""
-    one, other = lookups(table(random))
+    tables = table(random)
+    one, other = lookups(tables)
     texts = [text(random) for _ in range(random.randrange(80))]
     if random.random() < 0.5:
         column: Any = np.array(texts, dtype=str)
@@ -80,7 +81,7 @@ def columns(random: Random) -> None:
             column.astype(object),
         )
     )
-    if column.dtype.kind == "U" and len(column) and random.random() < 0.3:
+    if column.dtype.kind == "U" and tables[0] and random.random() < 0.3:
         # Numbers that are no characters, which NumPy does not look at.
         column = column.astype(column.dtype.newbyteorder("="))
         numbers = np.ascontiguousarray(column).view(np.uint32)
