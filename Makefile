@@ -1,7 +1,7 @@
 # `make` alone lists the targets. Everything is installed into .venv, beside this file.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo servers test test-fast soak lint bench
+.PHONY: help install demo servers test test-fast soak lint bench bench-placement
 
 BASE_PYTHON ?= python3
 VENV := .venv
@@ -25,7 +25,7 @@ PEERS := $(VENV)/.stamp-bench
 SOURCES := pyproject.toml constraints.txt $(wildcard native/*)
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
 
 install: $(FULL) ## make .venv with every extra, the test tools and the linters
 
@@ -53,6 +53,9 @@ lint: $(FULL) ## check style, types, generated files and the rules of the house
 
 bench: servers $(PEERS) ## run every benchmark, each against its peers (BENCH=, BENCH_ARGS=)
 	@for file in $(BENCH); do echo "== $$file"; $(PYTHON) $$file $(BENCH_ARGS) || exit 1; done
+
+bench-placement: $(PEERS) ## compare placement with its peers: balance, moves, cost (BENCH_ARGS)
+	@$(PYTHON) bench/placement_tables.py $(BENCH_ARGS)
 
 $(MADE):
 	@command -v $(BASE_PYTHON) >/dev/null || { \
