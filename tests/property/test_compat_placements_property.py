@@ -27,6 +27,9 @@ from concordant.placement.compat.redis_cluster import key_slot
 from concordant.placement.hashing.named import position_by
 from concordant.placement.tables.table import TablePlacement
 
+# Many examples of many algorithms: more than daily use waits for.
+pytestmark = pytest.mark.slow
+
 Make = Callable[[dict[str, int]], Placement]
 
 SPACE = 1 << 64

@@ -20,6 +20,9 @@ from tests.placement_kinds import IDS, KINDS, NUMBERS, Kind, every_kind, ids_of,
 from tests.placement_mangling import mangled
 from tests.placement_oracle import SPACE, key_at
 
+# Many examples of many algorithms: more than daily use waits for.
+pytestmark = pytest.mark.slow
+
 # Of one hash each, so that plans between them have ranges.
 FAMILIES: dict[str, list[Kind]] = {}
 for each in KINDS.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,9 @@ from concordant.placement import Node, Placement, Plan, Router
 from concordant.placement.keys import Key
 from concordant.placement.plan.steps import Step
 from tests.placement_kinds import IDS, KINDS, NUMBERS, Kind
+
+# Many examples of many algorithms: more than daily use waits for.
+pytestmark = pytest.mark.slow
 
 KEYS = NUMBERS[:14]
 GONE = object()

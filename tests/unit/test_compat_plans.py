@@ -13,6 +13,9 @@ from concordant.placement.compat import (
     UhashringMd5,
 )
 
+# Many examples of many algorithms: more than daily use waits for.
+pytestmark = pytest.mark.slow
+
 KEYS = [f"key-{number}" for number in range(400)]
 NODES = [Node(f"10.0.0.{number}:11211") for number in range(1, 5)]
 COMING = Node("10.0.0.9:11211")

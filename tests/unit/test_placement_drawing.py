@@ -105,6 +105,7 @@ def test_every_placement_is_drawn(kind: Kind, count: int) -> None:
     assert bool(list(root.iter(f"{SVG}circle"))) is kind.ranges
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 5, 10, 100])
 @pytest.mark.parametrize("make", [HashRing, ModuloRing, Slots])
 def test_the_circle_shows_the_shares(make: type[HashRing], count: int) -> None:
@@ -150,6 +151,7 @@ def test_hostile_ids_are_harmless() -> None:
         assert any(text.startswith("<script>") for text in texts(root))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [100, 120, 121, 1000])
 def test_large_placements_stay_small_files(count: int) -> None:
     members = [Node(f"{number}-{'long' * 50}") for number in range(count)]

@@ -55,6 +55,7 @@ def test_shares_are_those_that_counted_keys_have(kind: Kind, count: int) -> None
     assert stats.keys is None
 
 
+@pytest.mark.slow
 @every_kind
 def test_heirs_are_those_of_the_keys_that_move(kind: Kind) -> None:
     placement = kind.placement(6)
@@ -240,6 +241,7 @@ def test_shares_alone() -> None:
     assert shares(ONE_TO_TWO) == ONE_TO_TWO.stats().shares
 
 
+@pytest.mark.slow
 def test_of_many_leavers_of_a_table_some_are_asked() -> None:
     leavers = Slots([Node(f"node-{number}") for number in range(100)]).stats().leavers
     assert leavers.asked == len(leavers.max_load) == 32
