@@ -193,6 +193,10 @@ def test_points_that_cannot_be_are_refused() -> None:
             native.rearranged(*points, leaving, coming, ranks)
     with pytest.raises(ValueError):
         native.rearranged(points[0], array("I", [3]), [], [], ranks)
+    # Where no number of four bytes can be.
+    beside = memoryview(bytearray(5))[1:]
+    with pytest.raises(ValueError):
+        native.rearranged(points[0], beside, [], [], ranks)
     with pytest.raises(TypeError):
         native.rearranged(*points, [(None, 0, 0, 1)], [], ranks)
 
