@@ -227,7 +227,7 @@ static PyObject *changed_table(const Points *old, PyObject *leaving_list, PyObje
 static int check_table(const Py_buffer *positions, const Py_buffer *owners, const Py_buffer *ranks)
 {
     const uint32_t *slot = owners->buf;
-    if (positions->len % 8 || positions->len / 8 != owners->len / 4) {
+    if (positions->len / 8 != owners->len / 4) {
         PyErr_SetString(PyExc_ValueError, "tables of different lengths");
         return -1;
     }
@@ -242,13 +242,14 @@ static int check_table(const Py_buffer *positions, const Py_buffer *owners, cons
 
 PyObject *rearranged(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
-    Py_buffer positions, owners, ranks;
-    PyObject *leaving, *coming, *pair = NULL;
-    if (!PyArg_ParseTuple(arguments, "y*y*O!O!y*:rearranged", &positions, &owners, &PyList_Type,
-                          &leaving, &PyList_Type, &coming, &ranks)) {
+    PyObject *given[3], *leaving, *coming, *pair = NULL;
+    Py_buffer positions = {0}, owners = {0}, ranks = {0};
+    if (!PyArg_ParseTuple(arguments, "OOO!O!O:rearranged", &given[0], &given[1], &PyList_Type,
+                          &leaving, &PyList_Type, &coming, &given[2])) {
         return NULL;
     }
-    if (check_table(&positions, &owners, &ranks) == 0) {
+    if (take_buffer(given[0], &positions, 8) == 0 && take_buffer(given[1], &owners, 4) == 0 &&
+        take_buffer(given[2], &ranks, 4) == 0 && check_table(&positions, &owners, &ranks) == 0) {
         Points old = {.positions = positions.buf,
                       .slots = owners.buf,
                       .size = (size_t)positions.len / 8,

@@ -193,6 +193,10 @@ def test_points_that_cannot_be_are_refused() -> None:
             native.rearranged(*points, leaving, coming, ranks)
     with pytest.raises(ValueError):
         native.rearranged(points[0], array("I", [3]), [], [], ranks)
+    # Where no number of four bytes can be.
+    beside = memoryview(bytearray(5))[1:]
+    with pytest.raises(ValueError):
+        native.rearranged(points[0], beside, [], [], ranks)
     with pytest.raises(TypeError):
         native.rearranged(*points, [(None, 0, 0, 1)], [], ranks)
 
@@ -248,6 +252,7 @@ def test_the_kernel_travels_by_its_nodes() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_without_the_kernel_the_same_tests_pass() -> None:
     root = Path(__file__).parents[2]
     files = [
@@ -262,11 +267,23 @@ def test_without_the_kernel_the_same_tests_pass() -> None:
     ]
     environment = {**os.environ, "CONCORDANT_KERNEL": "python"}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", *files],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-n",
+            "0",
+            "-m",
+            "not slow",
+            *files,
+        ],
         env=environment,
         cwd=root,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=590,
     )
     assert done.returncode == 0, done.stdout[-3000:]
