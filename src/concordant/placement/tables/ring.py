@@ -29,8 +29,9 @@ class HashRing(Lookup, TablePlacement):
 
     Each node owns close to its weight's share of the keys; with the default of 160 points for
     weight 1.0 the busiest of ten equal nodes has some 13 % above the mean. More points even that
-    out, at 23 to 33 bytes each. A change moves keys to or from the changed node only; ``with_nodes``
-    computes only points that come or go, and equals a ring made of the same nodes from scratch.
+    out, at 23 to 33 bytes each. A change moves keys to or from the changed node only;
+    ``with_nodes`` computes only points that come or go, and equals a ring made of the same nodes
+    from scratch.
 
     Raises UsageError for two nodes of one id, or when points or epoch are out of range.
     """
