@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "arrays.h"
 #include "arrow_abi.h"
 #include "columns.h"
 #include "errors.h"
@@ -50,12 +49,11 @@ static PyObject *place_chunks(Batch *batch, struct ArrowArray *chunks, Py_ssize_
         }
         int64_t null = arrow_null(&chunks[i]);
         if (null >= 0) {
-            return PyErr_Format(usage_error, "key number %zd is null; leave the nulls out",
-                                count + (Py_ssize_t)null);
+            return refuse_null(count + (Py_ssize_t)null);
         }
         count += (Py_ssize_t)chunks[i].length;
     }
-    PyObject *indices = new_indices(count, &batch->out);
+    PyObject *indices = batch_begin(batch, count);
     if (indices == NULL) {
         return NULL;
     }
@@ -67,14 +65,17 @@ static PyObject *place_chunks(Batch *batch, struct ArrowArray *chunks, Py_ssize_
     return indices;
 }
 
-static PyObject *refuse_format(const char *format)
+/* Raise UsageError for a type that is not read here, unless there is another way to the keys. */
+static void refuse_type(const struct ArrowSchema *schema, int other_way)
 {
-    return PyErr_Format(usage_error,
-                        "keys of Arrow type %s cannot be placed; cast them to strings or binary",
-                        format);
+    if (!other_way) {
+        PyErr_Format(usage_error,
+                     "keys of Arrow type %s cannot be placed; cast them to strings or binary",
+                     schema->format ? schema->format : "?");
+    }
 }
 
-static PyObject *place_array(Batch *batch, PyObject *pair)
+static PyObject *place_array(Batch *batch, PyObject *pair, int other_way)
 {
     if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2) {
         PyErr_SetString(PyExc_TypeError, "__arrow_c_array__ returned no two capsules");
@@ -88,8 +89,11 @@ static PyObject *place_array(Batch *batch, PyObject *pair)
     }
     Layout layout = arrow_layout(schema);
     /* The capsules release what they hold. */
-    return layout == UNKNOWN ? refuse_format(schema->format ? schema->format : "?")
-                             : place_chunks(batch, array, 1, layout);
+    if (layout == UNKNOWN) {
+        refuse_type(schema, other_way);
+        return NULL;
+    }
+    return place_chunks(batch, array, 1, layout);
 }
 
 /* Append what is left of a stream to the chunks; returns their number, or -1 with an exception
@@ -143,7 +147,7 @@ static void release_all(struct ArrowSchema *schema, struct ArrowArray *chunks, P
 #endif
 }
 
-static PyObject *place_stream(Batch *batch, PyObject *capsule)
+static PyObject *place_stream(Batch *batch, PyObject *capsule, int other_way)
 {
     struct ArrowArrayStream *stream = PyCapsule_GetPointer(capsule, "arrow_array_stream");
     struct ArrowSchema schema = {0};
@@ -162,7 +166,7 @@ static PyObject *place_stream(Batch *batch, PyObject *capsule)
     }
     Layout layout = arrow_layout(&schema);
     if (layout == UNKNOWN) {
-        refuse_format(schema.format ? schema.format : "?");
+        refuse_type(&schema, other_way);
     } else if (read_chunks(stream, &chunks, &number) >= 0) {
         indices = place_chunks(batch, chunks, number, layout);
     }
@@ -177,7 +181,7 @@ int gives_arrow(PyObject *keys)
            PyObject_HasAttrString(keys, "__arrow_c_stream__");
 }
 
-PyObject *place_arrow(Batch *batch, PyObject *keys)
+PyObject *place_arrow(Batch *batch, PyObject *keys, int other_way)
 {
     int whole = PyObject_HasAttrString(keys, "__arrow_c_array__");
     PyObject *given = PyObject_CallMethod(
@@ -185,7 +189,8 @@ PyObject *place_arrow(Batch *batch, PyObject *keys)
     if (given == NULL) {
         return NULL;
     }
-    PyObject *indices = whole ? place_array(batch, given) : place_stream(batch, given);
+    PyObject *indices = whole ? place_array(batch, given, other_way)
+                              : place_stream(batch, given, other_way);
     Py_DECREF(given);
     return indices;
 }

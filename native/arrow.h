@@ -11,7 +11,8 @@
 /* Tell whether an object gives Arrow data. */
 int gives_arrow(PyObject *keys);
 
-/* Place them and return the indices as an array; NULL with an exception set. */
-PyObject *place_arrow(Batch *batch, PyObject *keys);
+/* Place them and return the indices as an array; NULL with an exception set. What is neither
+ * text nor binary is refused, or left with NULL and no exception if there is another way to it. */
+PyObject *place_arrow(Batch *batch, PyObject *keys, int other_way);
 
 #endif

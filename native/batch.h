@@ -2,6 +2,7 @@
 #ifndef CONCORDANT_BATCH_H
 #define CONCORDANT_BATCH_H
 
+#include "arrays.h"
 #include "placer.h"
 #include "xxh64.h"
 
@@ -12,9 +13,20 @@ typedef struct {
     uint64_t positions[BLOCK];
 } Batch;
 
+/* Return an array for the indices of so many keys, where the batch then writes; NULL with an
+ * exception set. Where there are no nodes to place on, no key can be. */
+static inline PyObject *batch_begin(Batch *batch, Py_ssize_t count)
+{
+    return count > 0 && batch->placer->place == NULL ? refuse_empty()
+                                                     : new_indices(count, &batch->out);
+}
+
 /* Place the keys that wait; also called at the end. */
 static inline void batch_flush(Batch *batch)
 {
+    if (batch->waiting == 0) {
+        return;
+    }
     batch->placer->place(batch->placer, batch->positions, batch->waiting, batch->out);
     batch->out += batch->waiting;
     batch->waiting = 0;

@@ -1,4 +1,3 @@
-#include "arrays.h"
 #include "arrow.h"
 #include "columns.h"
 #include "errors.h"
@@ -22,9 +21,13 @@ static inline int place_four(Batch *batch, PyObject **each)
     return 1;
 }
 
-static int place_one(Batch *batch, PyObject *key)
+static int place_one(Batch *batch, PyObject *key, Py_ssize_t number)
 {
     uint64_t position;
+    if (key == Py_None) {
+        refuse_null(number);
+        return -1;
+    }
     Py_INCREF(key); /* asking runs code, which may take it from the list */
     int failed = key_position(key, &position);
     Py_DECREF(key);
@@ -49,7 +52,7 @@ static int place_each(Batch *batch, PyObject *fast)
             at += 4;
             continue;
         }
-        if (place_one(batch, each[0]) < 0) {
+        if (place_one(batch, each[0], at) < 0) {
             return -1;
         }
         if (PySequence_Fast_GET_SIZE(fast) != count) {
@@ -62,12 +65,48 @@ static int place_each(Batch *batch, PyObject *fast)
     return 0;
 }
 
+/* Raise UsageError about the keys, by what comes before and after the name of their type. */
+static void refuse_keys(PyObject *keys, const char *before, const char *after)
+{
+    PyObject *name = PyType_GetName(Py_TYPE(keys));
+    if (name != NULL) {
+        PyErr_Format(usage_error, "%s%U%s", before, name, after);
+        Py_DECREF(name);
+    }
+}
+
+static void refuse_one(PyObject *keys)
+{
+    refuse_keys(keys, "", " is one key; pass a list of keys");
+}
+
+/* Return the keys as a list or a tuple; NULL with an exception set. */
+static PyObject *fast_keys(PyObject *keys)
+{
+    if (PyList_CheckExact(keys) || PyTuple_CheckExact(keys)) {
+        return Py_NewRef(keys);
+    }
+    PyObject *iterator = PyObject_GetIter(keys);
+    if (iterator == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+            PyErr_Clear();
+            refuse_keys(keys,
+                        "keys must be a list, an array, a column or another iterable of keys, not ",
+                        "");
+        }
+        return NULL;
+    }
+    PyObject *list = PySequence_List(iterator);
+    Py_DECREF(iterator);
+    return list;
+}
+
 static PyObject *place_list(Placer *self, PyObject *keys)
 {
-    PyObject *fast = PySequence_Fast(keys, "keys come in a list, an array or another iterable");
+    PyObject *fast = fast_keys(keys);
     Batch batch = {.placer = self};
     PyObject *indices =
-        fast == NULL ? NULL : new_indices(PySequence_Fast_GET_SIZE(fast), &batch.out);
+        fast == NULL ? NULL : batch_begin(&batch, PySequence_Fast_GET_SIZE(fast));
     if (indices != NULL && place_each(&batch, fast) < 0) {
         Py_CLEAR(indices);
     }
@@ -90,7 +129,9 @@ static PyObject *place_text(Placer *self, PyObject *keys)
 {
     Batch batch = {.placer = self};
     Py_buffer view;
-    if (!PyObject_CheckBuffer(keys)) {
+    /* A mask is not in the buffer: what it hides must not be read from there. */
+    if (!PyObject_CheckBuffer(keys) || PyObject_HasAttrString(keys, "mask") ||
+        PyObject_HasAttrString(keys, "_mask")) {
         return NULL;
     }
     if (PyObject_GetBuffer(keys, &view, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS) < 0) {
@@ -98,7 +139,7 @@ static PyObject *place_text(Placer *self, PyObject *keys)
         return NULL;
     }
     char kind = text_kind(&view);
-    PyObject *indices = kind == 0 ? NULL : new_indices(view.shape[0], &batch.out);
+    PyObject *indices = kind == 0 ? NULL : batch_begin(&batch, view.shape[0]);
     Py_ssize_t bad = -1;
     if (indices != NULL) {
         Py_BEGIN_ALLOW_THREADS
@@ -122,42 +163,68 @@ static PyObject *place_text(Placer *self, PyObject *keys)
     return indices;
 }
 
-PyObject *placer_index_many(Placer *self, PyObject *keys)
+/* Store the method that gives Python's own objects, or NULL if there is none; returns 0, or -1
+ * with an exception set. */
+static int find_conversion(PyObject *keys, PyObject **method)
 {
-    if (PyUnicode_Check(keys) || PyBytes_Check(keys) || PyByteArray_Check(keys) ||
-        PyMemoryView_Check(keys)) {
-        PyErr_Format(usage_error, "%s is one key; pass a list of keys", Py_TYPE(keys)->tp_name);
+    /* Of NumPy and the array module, of Arrow, of Polars. */
+    static const char *const names[] = {"tolist", "to_pylist", "to_list"};
+    *method = NULL;
+    for (size_t i = 0; i < sizeof names / sizeof *names && *method == NULL; i++) {
+        *method = PyObject_GetAttrString(keys, names[i]);
+        if (*method == NULL) {
+            if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
+                return -1;
+            }
+            PyErr_Clear();
+        }
+    }
+    return 0;
+}
+
+static PyObject *place_converted(Placer *self, PyObject *keys, PyObject *method)
+{
+    PyObject *list = PyObject_CallNoArgs(method), *indices = NULL;
+    if (list != NULL && PyList_Check(list)) {
+        indices = place_list(self, list);
+    } else if (list != NULL) {
+        refuse_one(keys); /* an array without dimensions gives its item */
+    }
+    Py_XDECREF(list);
+    return indices;
+}
+
+/* Place keys in their own memory if it is of a kind that is read here, else by way of Python. */
+static PyObject *place_column(Placer *self, PyObject *keys)
+{
+    PyObject *method, *indices;
+    if (find_conversion(keys, &method) < 0) {
         return NULL;
-    }
-    if (self->place == NULL) {
-        PyObject *list = PySequence_List(keys);
-        int none = list != NULL && PyList_GET_SIZE(list) == 0;
-        int32_t *out;
-        Py_XDECREF(list);
-        return none ? new_indices(0, &out) : list == NULL ? NULL : refuse_empty();
-    }
-    if (PyList_CheckExact(keys) || PyTuple_CheckExact(keys)) {
-        return place_list(self, keys);
     }
     if (gives_arrow(keys)) {
         Batch batch = {.placer = self};
-        return place_arrow(&batch, keys);
+        indices = place_arrow(&batch, keys, method != NULL);
+    } else {
+        indices = place_text(self, keys);
     }
-    PyObject *indices = place_text(self, keys);
-    if (indices != NULL || PyErr_Occurred()) {
-        return indices;
+    if (indices == NULL && !PyErr_Occurred()) {
+        indices = method == NULL ? place_list(self, keys) : place_converted(self, keys, method);
     }
-    /* An array of numbers gives Python's own only so. */
-    if (!PyObject_HasAttrString(keys, "tolist")) {
+    Py_XDECREF(method);
+    return indices;
+}
+
+PyObject *placer_index_many(Placer *self, PyObject *keys)
+{
+    if (PyList_CheckExact(keys) || PyTuple_CheckExact(keys)) {
         return place_list(self, keys);
     }
-    PyObject *list = PyObject_CallMethod(keys, "tolist", NULL);
-    if (list == NULL) {
+    if (PyUnicode_Check(keys) || PyBytes_Check(keys) || PyByteArray_Check(keys) ||
+        PyMemoryView_Check(keys)) {
+        refuse_one(keys);
         return NULL;
     }
-    indices = place_list(self, list);
-    Py_DECREF(list);
-    return indices;
+    return place_column(self, keys);
 }
 
 PyObject *placer_node_many(Placer *self, PyObject *keys)

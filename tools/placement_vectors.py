@@ -129,13 +129,18 @@ def slots(
         for number in range(max(1, round(units(weight) / most * 160)))
     ]
     owners = [clockwise(ring, xxh64_intdigest(b"%d" % slot))[0] for slot in range(count)]
+    before: Weights = {}
     for now in [weights, *changes]:
-        owners = _handed_over([pins.get(slot, each) for slot, each in enumerate(owners)], now, pins)
+        held = [pins.get(slot, each) for slot, each in enumerate(owners)]
+        changed = {each for each in now if now[each] != before.get(each)}
+        owners, before = _handed_over(held, now, pins, changed), now
     state = {"slots": count, "pins": [[slot, node_id] for slot, node_id in sorted(pins.items())]}
     return {**_table(name, weights, owners, state), "changes": changes}
 
 
-def _handed_over(owners: list[str], weights: Weights, pins: dict[int, str]) -> list[str]:
+def _handed_over(
+    owners: list[str], weights: Weights, pins: dict[int, str], changed: set[str]
+) -> list[str]:
     """Give each node its share: whoever has too many gives up slots in the order of mix(slot)."""
     count, ids = len(owners), sorted(weights)
     least = {node_id: max(1, list(pins.values()).count(node_id)) for node_id in ids}
@@ -150,9 +155,11 @@ def _handed_over(owners: list[str], weights: Weights, pins: dict[int, str]) -> l
         fixed.update((each, least[each]) for each in short)
     goal = {**fixed, **{each: int(share[each]) for each in rest}}
     upwards = [each for each in rest if share[each] > goal[each]]
-    upwards.sort(
-        key=lambda each: (owners.count(each) <= goal[each], goal[each] - share[each], each)
-    )
+    keep = [each for each in upwards if owners.count(each) > goal[each]]
+    keep.sort(key=lambda each: (each in changed, goal[each] - share[each], each))
+    get = [each for each in upwards if each not in keep]
+    get.sort(key=lambda each: (each not in changed, goal[each] - share[each], each))
+    upwards = keep + get
     for each in upwards[: count - sum(goal.values())]:
         goal[each] += 1
     owned = list(owners)

@@ -179,3 +179,38 @@ def test_the_usual_slots_are_shared_to_within_one(nodes: int) -> None:
         (was, now) for was, now in zip(placement.owners, grown.owners, strict=True) if was != now
     }
     assert {now for _, now in changed} == {"new"}
+
+
+def moved_between(old: Slots, new: Slots) -> Counter[tuple[str, str]]:
+    pairs = zip(old.owners, new.owners, strict=True)
+    return Counter((one, other) for one, other in pairs if one != other)
+
+
+def test_rounding_favours_the_node_that_changed() -> None:
+    old = Slots([Node("n0", 1), Node("n1", 9), Node("n2", 28)], 21)
+    assert {to for _, to in moved_between(old, old.with_nodes(add=[Node("z", 3)]))} == {"z"}
+
+
+@given(
+    st.lists(st.integers(1, 30), min_size=2, max_size=6),
+    st.integers(8, 64),
+    st.one_of(st.none(), st.integers(1, 30)),
+)
+@settings(max_examples=60)
+def test_slots_move_between_others_only_where_the_changed_node_cannot_take_or_give_more(
+    weights: list[int], slots: int, joins: int | None
+) -> None:
+    old = Slots([Node(f"n{at}", weight) for at, weight in enumerate(weights)], slots)
+    if joins is None:
+        changed = "n0"
+        new = old.with_nodes(reweight={"n0": weights[0] + 7})
+    else:
+        changed = "z"
+        new = old.with_nodes(add=[Node("z", joins)])
+    astray = [pair for pair in moved_between(old, new) if changed not in pair]
+    held = Counter(new.owners)
+    whole = sum(node.weight for node in new)
+    share = Fraction(slots) * Fraction(new.nodes_by_id[changed].weight) / Fraction(whole)
+    # Least slots that nodes must have take from the shares of all.
+    least = any(held[node.id] == 1 for node in new)
+    assert not astray or least or held[changed] == ceil(share)

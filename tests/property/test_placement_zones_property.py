@@ -28,8 +28,10 @@ def test_the_choice_is_the_naive_one(
     left = [node for node in preference if node.id not in excluded]
     n = data.draw(st.integers(0, len(left)))
     members = data.draw(st.permutations(preference))
-    assert ids_of(chosen(iter(preference), members, n, None, excluded)) == ids_of(left[:n])
-    spread = chosen(iter(preference), members, n, "zone", excluded)
+    assert ids_of(
+        chosen(iter(preference), {node.id: node for node in members}, n, None, excluded)
+    ) == ids_of(left[:n])
+    spread = chosen(iter(preference), {node.id: node for node in members}, n, "zone", excluded)
     assert ids_of(spread) == taken_in_rounds(left, n)
 
 
@@ -39,7 +41,10 @@ def test_zones_have_as_even_shares_as_their_nodes_allow(
 ) -> None:
     n = data.draw(st.integers(0, len(preference)))
     sizes = Counter(node.zone for node in preference)
-    found = Counter(node.zone for node in chosen(preference, preference, n, "zone", ()))
+    found = Counter(
+        node.zone
+        for node in chosen(preference, {node.id: node for node in preference}, n, "zone", ())
+    )
     # No zone that could give one more has two less than another.
     for zone, size in sizes.items():
         assert found[zone] == size or found[zone] >= max(found.values(), default=0) - 1
@@ -58,7 +63,7 @@ def test_lists_are_read_no_further_than_needed(
 ) -> None:
     n = data.draw(st.integers(0, len(preference)))
     read: list[Node] = []
-    found = chosen(counted(preference, read), preference, n, spread, ())
+    found = chosen(counted(preference, read), {node.id: node for node in preference}, n, spread, ())
     last = max((preference.index(node) for node in found), default=-1)
     sizes = Counter(node.zone for node in preference)
     # Of a later round the last zone to have part in it must have shown its node first.
@@ -68,7 +73,7 @@ def test_lists_are_read_no_further_than_needed(
 
 def test_a_zone_of_many_nodes_takes_neither_long_nor_a_deep_stack() -> None:
     nodes = [Node(f"n{number}", zone="z") for number in range(30_000)]
-    assert chosen(iter(nodes), nodes, len(nodes), "zone", ()) == nodes
+    assert chosen(iter(nodes), {node.id: node for node in nodes}, len(nodes), "zone", ()) == nodes
 
 
 @pytest.mark.parametrize("n", [-1, 3, True, 1.0])

@@ -6,13 +6,13 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Thread
 from typing import Any
 
 import pytest
 
 from concordant.errors import CapacityExceeded, UsageError
-from concordant.placement import Balancer, HashRing, Node, assign
+from concordant.placement import Balancer, HashRing, IntJump, Node, assign
 from concordant.placement.compat import UhashringKetama
 
 RING = HashRing([Node("a"), Node("b"), Node("c")])
@@ -170,3 +170,36 @@ def test_threads_never_overfill_a_node() -> None:
     with ThreadPoolExecutor(4) as threads:
         assert sum(threads.map(serve, range(4))) > 0
     assert balancer.loads == {"a": 0, "b": 0, "c": 0}
+
+
+def test_what_names_the_excluded_may_ask_for_the_loads() -> None:
+    balancer = Balancer(RING)
+    done: list[Node] = []
+    busy = (node_id for node_id in ("a", "b", "c") if balancer.loads[node_id] > 5)
+    thread = Thread(target=lambda: done.append(balancer.acquire("k", exclude=busy)), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert done == [RING.node("k")]
+
+
+def test_a_bound_may_be_another_kind_of_float() -> None:
+    class Named(float):
+        def __repr__(self) -> str:
+            return f"Named({float(self)})"
+
+    assert assign(RING, KEYS, Named(1.1)) == assign(RING, KEYS, 1.1)
+
+
+def test_the_spelling_of_a_key_that_comes_twice_does_not_matter() -> None:
+    placement = IntJump([Node("a"), Node("b")])
+    for keys in (["42", 42], [42, "42"]):
+        with pytest.raises(UsageError, match="hash already"):
+            assign(placement, keys)
+
+
+def test_capacities_may_change_with_the_nodes() -> None:
+    balancer = Balancer(RING, 1000, capacities={"a": 0, "b": 0, "c": 0})
+    with pytest.raises(CapacityExceeded):
+        balancer.acquire("k")
+    balancer.follow(RING, capacities={})
+    assert balancer.acquire("k") == RING.node("k")

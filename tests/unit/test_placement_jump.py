@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from concordant.errors import UsageError
-from concordant.placement import IntJump, Jump, Node
+from concordant.placement import IntJump, Jump, Memento, Node
 from concordant.placement.functions.jump_lookup import each_once, jump
 from concordant.placement.hashing.mixing import MASK, mix
 
@@ -82,3 +82,13 @@ def test_a_hash_is_its_own_position() -> None:
     for key in ("1", b"1", True, 1.0, None):
         with pytest.raises(UsageError):
             placement.nodes(key, 1)
+
+
+def test_a_longer_list_of_numbered_nodes_begins_with_the_shorter_one() -> None:
+    for kind in (Jump, Memento):
+        nine, ten = (kind(Node(f"shard-{number}") for number in range(count)) for count in (10, 11))
+        assert ten == nine.with_nodes(add=[Node("shard-10")])
+        assert ten.buckets == tuple(f"shard-{number}" for number in range(11))
+    assert Jump(
+        [Node("a-02"), Node("a-2"), Node("a-1"), Node("a"), Node("10"), Node("b-1")]
+    ).buckets == (*("10", "a", "a-1", "a-02", "a-2", "b-1"),)

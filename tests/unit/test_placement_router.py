@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import pytest
 
 from concordant.errors import UsageError
-from concordant.placement import HashRing, Node, Plan, Rendezvous, Router
+from concordant.placement import HashRing, Node, Placement, Plan, Rendezvous, Router
 from tests.placement_oracle import SPACE, key_at
 
 OLD = HashRing([Node("a"), Node("b")])
@@ -66,7 +68,12 @@ def test_of_an_empty_placement_there_is_nobody_to_ask() -> None:
     filling = empty.plan(OLD).router(empty, OLD)
     assert filling.read("k") == filling.write("k") == OLD.nodes("k", 1)
     emptying = OLD.plan(empty).router(OLD, empty)
-    assert emptying.write("k") == []
+    with pytest.raises(UsageError, match="no node to write to"):
+        emptying.write("k")
+    # Nobody can hold an older value, so even who prepares writes new.
+    early = empty.plan(OLD).router(empty, OLD, preparing=True)
+    assert early.write("k") == OLD.nodes("k", 1)
+    assert early.forget("k") == []
     assert emptying.read("k") == OLD.nodes("k", 1)
 
 
@@ -161,3 +168,44 @@ def test_who_has_not_entered_a_step_does_not_read_what_the_others_write(stores: 
     write(early, stores, "second")
     assert read(early, stores) == "second"
     assert read(late, stores) == "first"
+
+
+def zoned(kind: type[Placement], zones: str) -> Placement:
+    return kind(Node(node_id, zone=zone) for node_id, zone in zip("abcdef", zones, strict=True))
+
+
+@pytest.mark.parametrize("kind", [HashRing, Rendezvous])
+def test_a_change_of_zones_alone_is_planned_and_told_apart(kind: type[Placement]) -> None:
+    old, new = zoned(kind, "xxxyyy"), zoned(kind, "xyxyxy")
+    assert old == new
+    plan = old.plan(new, 2, spread="zone")
+    assert plan.moved_share > 0.1
+    assert sum(step.share for step in plan.steps(0.05)) == pytest.approx(plan.moved_share)
+    assert plan != old.plan(old, 2, spread="zone")
+    assert Plan.from_json(plan.to_json()) == plan
+    assert plan.router(old, new)
+    for one, other in ((old, old), (new, new), (new, old)):
+        with pytest.raises(UsageError, match="other zones"):
+            plan.router(one, other)
+    # Where zones decide nothing they are not looked at.
+    assert old.plan(new, 2).router(new, old)
+    assert old.plan(new, 2).steps(0.05) == ()
+
+
+@pytest.mark.parametrize("new", [NEW, Rendezvous(NEW)])
+def test_a_plan_that_was_used_is_pickled_and_copied(new: Placement) -> None:
+    plan = OLD.plan(new)
+    moves = plan.moves(["k", "l", KEY])
+    for twin in (pickle.loads(pickle.dumps(plan)), copy.deepcopy(plan)):
+        assert twin == plan
+        assert twin.moves(["k", "l", KEY]) == moves
+    step = plan.steps(0.2)[0]
+    assert pickle.loads(pickle.dumps(step)) == step
+
+
+def test_a_router_begins_and_ends_within_the_hash_space() -> None:
+    for start, end in ((-1, 5), (5, 4), (0, SPACE + 1), ("a", None)):
+        with pytest.raises(UsageError, match="of a router"):
+            Router(PLAN, OLD, NEW, start, end)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="takes the old placement"):
+        PLAN.router(OLD.to_json(), NEW)  # type: ignore[arg-type]

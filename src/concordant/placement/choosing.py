@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 
 from concordant.errors import UsageError
 from concordant.placement.keys import check_integer
+from concordant.placement.members import named_ids
 from concordant.placement.nodes import Node
 
 ZONE = "zone"
@@ -15,7 +16,7 @@ ZONE = "zone"
 
 def chosen(
     preference: Iterable[Node],
-    members: Iterable[Node],
+    members: Mapping[str, Node],
     n: int,
     spread: str | None,
     exclude: Iterable[str | Node],
@@ -32,26 +33,34 @@ def chosen(
     if spread not in (None, ZONE):
         raise UsageError(f"cannot spread replicas by {spread!r}; pass spread='zone', or nothing")
     down = excluded_ids(exclude)
-    left = [node for node in members if node.id not in down]
-    check_integer(n, f"n (at most the number of nodes{' not excluded' * bool(down)})", 0, len(left))
+    left = len(members) - sum(node_id in members for node_id in down)
+    check_integer(n, f"n (at most the number of nodes{' not excluded' * bool(down)})", 0, left)
     up = (node for node in preference if node.id not in down)
     if spread is None:
         return list(islice(up, n))
-    return _over_zones(up, left, n)
+    return over_zones(up, zone_sizes(members.values(), down), n)
 
 
 def excluded_ids(nodes: Iterable[str | Node]) -> set[str]:
-    """Return the ids of nodes that are named by themselves or by id."""
-    if isinstance(nodes, str | bytes):
-        raise UsageError(f"exclude takes a list of ids, not {nodes!r} alone; wrap it in a list")
-    return {node.id if isinstance(node, Node) else node for node in nodes}
+    """Return the ids of nodes that are named by themselves or by id.
+
+    Raises UsageError for what is no list of these.
+    """
+    return set(named_ids(nodes, "exclude"))
 
 
-def _over_zones(up: Iterator[Node], left: list[Node], n: int) -> list[Node]:
-    """Take rounds: the node of a zone that comes up as its number r belongs to round r."""
+def zone_sizes(nodes: Iterable[Node], down: Collection[str] = ()) -> Counter[str | None]:
+    """Return how many nodes each zone has, without those that are down."""
+    return Counter(node.zone for node in nodes if node.id not in down)
+
+
+def over_zones(up: Iterator[Node], sizes: Counter[str | None], n: int) -> list[Node]:
+    """Take rounds: the node of a zone that comes up as its number r belongs to round r.
+
+    ``sizes`` says how many nodes each zone has; together they are at least ``n``.
+    """
     if not n:
         return []
-    sizes = Counter(node.zone for node in left)
     met: Counter[str | None] = Counter()
     rounds: defaultdict[int, list[Node]] = defaultdict(list)
     taken: list[Node] = []

@@ -64,15 +64,39 @@ class Placer(ABC):
 
 
 def each_key(keys: Any) -> list[Key]:
-    """Return the keys as Python's own objects, whatever column they come in."""
+    """Return the keys as Python's own objects, whatever column they come in.
+
+    Raises UsageError for one key, for what is no iterable, and for a null among the keys.
+    """
     if isinstance(keys, str | bytes | bytearray | memoryview):
-        raise UsageError(f"{type(keys).__name__} is one key; pass a list of keys")
+        raise _one_key(keys)
+    given = _converted(keys)
+    try:
+        iterator = iter(given)
+    except TypeError:
+        raise UsageError(
+            "keys must be a list, an array, a column or another iterable of keys, "
+            f"not {type(keys).__name__}"
+        ) from None
+    each: list[Key] = list(iterator)
+    # Not ``None in each``, which asks what is no key whether it equals None.
+    for number, key in enumerate(each):
+        if key is None:
+            raise UsageError(f"key number {number} is null; leave the nulls out")
+    return each
+
+
+def _converted(keys: Any) -> Any:
     # Of NumPy and the array module, of Arrow, of Polars.
     for name in ("tolist", "to_pylist", "to_list"):
         if (convert := getattr(keys, name, None)) is not None:
-            keys = convert()
-            break
-    each: list[Key] = list(keys)
-    if None in each:
-        raise UsageError(f"key number {each.index(None)} is null; leave the nulls out")  # type: ignore[arg-type]
-    return each
+            converted = convert()
+            if not isinstance(converted, list):
+                # An array without dimensions gives its item.
+                raise _one_key(keys)
+            return converted
+    return keys
+
+
+def _one_key(keys: object) -> UsageError:
+    return UsageError(f"{type(keys).__name__} is one key; pass a list of keys")

@@ -15,6 +15,7 @@ from concordant.cli.ring.nodes import placement_options
 from concordant.errors import UsageError
 from concordant.placement import Plan
 from concordant.placement.plan import Step
+from concordant.placement.plan.asked import SAMPLE
 
 _TOP = 20
 _FILE = click.Path(path_type=Path)
@@ -128,7 +129,7 @@ def _print(plan: Plan, steps: tuple[Step, ...] | None, top: int) -> None:
             ("to", plan.new_fingerprint),
             ("moves", f"{plan.moved_share:.2%} of all {what}"),
             ("minimum", f"{plan.minimum_share:.2%}, if all loads were exactly by weight"),
-            ("shares", "exact" if plan.exact else "of 65536 sampled keys"),
+            ("shares", "exact" if plan.exact else f"of {SAMPLE} sampled keys"),
         ]
     )
     flows = _flows(plan)

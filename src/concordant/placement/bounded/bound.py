@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from concordant.errors import UsageError
+from concordant.placement.base import Placement
 from concordant.placement.keys import check_integer
 
 MAX_BOUND = 1000
@@ -26,15 +27,34 @@ def checked_bound(bound: float) -> Fraction:
             f"bound must be a number from 1 to {MAX_BOUND}, not {bound!r}; with 1.25 no node has "
             "more than a quarter above its fair share"
         )
-    return Fraction(repr(number))
+    # Not the repr of a NumPy number, which names its type.
+    return Fraction(number if isinstance(number, int) else repr(float(number)))
 
 
 def checked_capacities(capacities: Mapping[str, int] | None) -> dict[str, int]:
-    """Return what each node can take at most, by id; raises UsageError unless they are counts."""
-    checked = {} if capacities is None else dict(capacities)
-    for node_id, capacity in checked.items():
+    """Return what each node can take at most, by id; raises UsageError unless they are counts.
+
+    Ids of nodes that are not there, or not yet, are kept.
+    """
+    if capacities is None:
+        return {}
+    given: object = capacities
+    if not isinstance(given, Mapping):
+        raise UsageError(f"capacities map ids to counts; {type(given).__name__} does not")
+    for node_id, capacity in capacities.items():
+        named: object = node_id
+        if not isinstance(named, str):
+            raise UsageError(f"capacities are by the id of a node, not by {named!r}")
         check_integer(capacity, f"the capacity of node {node_id!r}", 0, (1 << 63) - 1)
-    return checked
+    return dict(capacities)
+
+
+def checked_placement(placement: Placement) -> Placement:
+    """Return the placement; raises UsageError unless it is one."""
+    given: object = placement
+    if not isinstance(given, Placement):
+        raise UsageError(f"loads are bounded on a placement, not on {type(given).__name__}")
+    return placement
 
 
 def room(units: int, whole: int, count: int, bound: Fraction, most: int | None) -> int:

@@ -9,19 +9,26 @@ from types import MappingProxyType
 
 from concordant.errors import CapacityExceeded, UsageError
 from concordant.placement.base import Placement
-from concordant.placement.bounded.bound import checked_bound, checked_capacities, room
+from concordant.placement.bounded.bound import (
+    checked_bound,
+    checked_capacities,
+    checked_placement,
+    room,
+)
 from concordant.placement.choosing import excluded_ids
 from concordant.placement.keys import Key
 from concordant.placement.nodes import Node, weight_units
 
 
 class Balancer:
-    """Hand out nodes such that none has more than ``bound`` times its fair share of the load.
+    """Hand out no node that has ``bound`` times its fair share of the load already.
 
     The load is what was acquired and not released yet; a node's fair share of it is its
     weight's part, and times the bound it is rounded up. A key gets the first node of its
     preference list that has room, so that as long as there is room, one key meets one node.
-    ``capacities`` says by id how much a node can take at the very most.
+    While others are released, a node may keep more than its share; it then gets nothing new.
+    ``capacities`` says by id how much a node can take at the very most, those that may join
+    later included.
 
     It may be shared among threads, and used from coroutines: no call waits for anything. The
     counts are this process's own. Raises UsageError for a bound below 1.
@@ -69,9 +76,11 @@ class Balancer:
         those among the others. Raises CapacityExceeded, with nothing acquired, when no node has
         room: only capacities can lead to that, or the exclusion of all nodes.
         """
+        # Before the lock is taken: this may run code that asks for the loads.
+        named = excluded_ids(exclude)
         with self._lock:
             placement, loads = self._placement, self._loads
-            down = excluded_ids(exclude) & placement.nodes_by_id.keys()
+            down = named & placement.nodes_by_id.keys()
             whole = self._whole - sum(self._units[node_id] for node_id in down)
             count = self._total - sum(loads[node_id] for node_id in down) + 1
             for node in placement._prefer(placement._position(key)):
@@ -84,7 +93,7 @@ class Balancer:
                     return node
         raise CapacityExceeded(
             f"no node has room: {count - 1} are acquired on {len(placement) - len(down)} nodes; "
-            "release some, raise the capacities, or add a node"
+            "release some, raise the capacities or the bound, or add a node"
         )
 
     def release(self, node: Node | str) -> None:
@@ -113,10 +122,17 @@ class Balancer:
         finally:
             self.release(node)
 
-    def follow(self, placement: Placement) -> None:
-        """Go on with another placement; what is acquired stays so until it is released."""
-        units = {node.id: weight_units(node) for node in placement}
+    def follow(self, placement: Placement, *, capacities: Mapping[str, int] | None = None) -> None:
+        """Go on with another placement; what is acquired stays so until it is released.
+
+        Capacities stay as they are unless new ones are given. Raises UsageError, with nothing
+        changed, for what cannot be followed.
+        """
+        units = {node.id: weight_units(node) for node in checked_placement(placement)}
+        capped = checked_capacities(capacities)
         with self._lock:
+            if capacities is not None:
+                self._capacities = capped
             kept = {
                 node_id: load for node_id, load in self._loads.items() if load or node_id in units
             }

@@ -17,6 +17,7 @@ from concordant.placement.drawing.colours import NOBODY, colours_of
 from concordant.placement.drawing.flows import WIDTH, Flow, draw_flows, told
 from concordant.placement.drawing.svg import document, element, notes, percent, short, text
 from concordant.placement.plan import Plan
+from concordant.placement.plan.asked import SAMPLE
 
 _TOP = 152
 _CENTRE = 232
@@ -133,7 +134,7 @@ def _notes(plan: Plan) -> list[str]:
     ]
     if not plan.exact:
         said.append(
-            "They are those of 65 536 sampled keys: between these placements there are no ranges "
+            f"They are those of {SAMPLE} sampled keys: between these placements there are no ranges "
             "of the hash space that move."
         )
     elif _in_sectors(plan):

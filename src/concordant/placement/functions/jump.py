@@ -12,6 +12,7 @@ from concordant.placement.base import Placement, checked_epoch
 from concordant.placement.digest import digest_of
 from concordant.placement.functions.jump_lookup import JumpLookup as Twin
 from concordant.placement.functions.jump_lookup import each_once, jump
+from concordant.placement.functions.numbering import numbered
 from concordant.placement.hashing.named import INT, int_position
 from concordant.placement.kernel import native
 from concordant.placement.keys import Key
@@ -84,8 +85,8 @@ class Jump(JumpLookup, NumberedPlacement):
     """Place keys by jump consistent hash: equal shares, no memory, no removal but of the last.
 
     Each node has a numbered bucket, and the numbers are part of the placement: at first by
-    ascending id, or as ``buckets`` lists the ids. ``with_nodes`` appends what is added, by
-    ascending id; what is removed must be the last buckets, or be replaced in the same call, so
+    ascending id, numbers in ids counting as numbers (``shard-10`` follows ``shard-9``), or as
+    ``buckets`` lists the ids. ``with_nodes`` appends what is added, in the same order; what is removed must be the last buckets, or be replaced in the same call, so
     that a new node takes the bucket of an old one and no other key moves. A node that joins
     takes its share from all others alike.
 
@@ -119,7 +120,7 @@ class IntJump(Twin, NumberedPlacement):
 
 def _checked_buckets(nodes: dict[str, Node], buckets: Sequence[str] | None) -> tuple[str, ...]:
     if buckets is None:
-        return tuple(nodes)
+        return tuple(numbered(nodes))
     if not isinstance(buckets, list | tuple) or not all(isinstance(each, str) for each in buckets):
         raise UsageError("buckets must be a list of the ids of all nodes, by bucket")
     if len(buckets) != len(nodes) or set(buckets) != nodes.keys():
@@ -130,7 +131,7 @@ def _checked_buckets(nodes: dict[str, Node], buckets: Sequence[str] | None) -> t
 def _refilled(before: tuple[str, ...], nodes: dict[str, Node]) -> tuple[str, ...]:
     """Return the buckets when these are the nodes: new ones fill gaps, then append."""
     there = set(before)
-    coming = [node_id for node_id in nodes if node_id not in there][::-1]
+    coming = numbered(node_id for node_id in nodes if node_id not in there)[::-1]
     buckets = [each if each in nodes else coming.pop() if coming else None for each in before]
     while buckets and buckets[-1] is None:
         buckets.pop()

@@ -12,6 +12,7 @@ from concordant.placement.base import Placement, checked_epoch
 from concordant.placement.digest import digest_of
 from concordant.placement.functions.jump_lookup import each_once
 from concordant.placement.functions.memento_lookup import KEPT, memento
+from concordant.placement.functions.numbering import numbered
 from concordant.placement.kernel import native
 from concordant.placement.members import changed_nodes
 from concordant.placement.nodes import Node, check_alike
@@ -67,8 +68,8 @@ class Memento(MementoLookup, Placement):
 
     The placement depends on what was removed before, and in which order: processes that are to
     agree must share it, as JSON, and not just the list of nodes. From scratch, buckets are
-    numbered by ascending id; ``with_nodes`` removes, then adds, by ascending id, and a node that
-    is added takes the bucket that was removed last.
+    numbered by ascending id, numbers in ids counting as numbers; ``with_nodes`` removes, then
+    adds, in that order, and a node that is added takes the bucket that was removed last.
 
     Raises UsageError for weights that differ, or for two nodes of one id.
     """
@@ -81,7 +82,7 @@ class Memento(MementoLookup, Placement):
     def __init__(self, nodes: Iterable[Node] = (), *, epoch: int = 0) -> None:
         self._epoch = checked_epoch(epoch)
         members = changed_nodes({}, add=nodes)
-        self._settle(members, Buckets(tuple(members)))
+        self._settle(members, Buckets(tuple(numbered(members))))
 
     def _settle(self, nodes: dict[str, Node], buckets: Buckets) -> None:
         check_alike(nodes.values(), "MementoHash")
@@ -109,11 +110,10 @@ class Memento(MementoLookup, Placement):
 
     def _after(self, nodes: dict[str, Node]) -> Self:
         buckets = self._buckets
-        for node_id in sorted(self._nodes.keys() - nodes.keys()):
+        for node_id in numbered(self._nodes.keys() - nodes.keys()):
             buckets = buckets.without(node_id)
-        for node_id in nodes:
-            if node_id not in self._nodes:
-                buckets = buckets.including(node_id)
+        for node_id in numbered(nodes.keys() - self._nodes.keys()):
+            buckets = buckets.including(node_id)
         return self._made(nodes, buckets, self._epoch + 1)
 
     @classmethod
@@ -142,7 +142,7 @@ class Memento(MementoLookup, Placement):
     def _from_state(cls, nodes: list[Node], state: dict[str, Any], epoch: int) -> Self:
         members = changed_nodes({}, add=nodes)
         if not state.keys() & cls._fields:
-            return cls._made(members, Buckets(tuple(members)), epoch)
+            return cls._made(members, Buckets(tuple(numbered(members))), epoch)
         ids, removed = state.get("buckets"), state.get("removed", [])
         return cls._made(members, _checked_buckets(members, ids, removed), epoch)
 

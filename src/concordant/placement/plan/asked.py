@@ -19,6 +19,7 @@ from concordant.placement.plan.copies import Ids, copies
 from concordant.placement.plan.fair import minimum_share
 from concordant.placement.plan.plan import FORMAT, Flow, Move, MovedRange, Plan, checked_share
 from concordant.placement.plan.steps import Step
+from concordant.placement.plan.zones import zones_of
 from concordant.placement.tables.points import SPACE
 
 SAMPLE = 1 << 14
@@ -36,6 +37,7 @@ class AskedPlan(Plan):
         self.minimum_share = minimum_share(old, new, replicas)
         self.hash_name = new.hash_name
         self.replicas, self.spread = replicas, spread
+        self.old_zones, self.new_zones = zones_of(old, spread), zones_of(new, spread)
 
     @property
     def exact(self) -> bool:
@@ -100,7 +102,7 @@ class AskedPlan(Plan):
         Each is a part of the hash space, so that one number tells how far a migration is.
         """
         most = checked_share(max_share)
-        if self.old_fingerprint == self.new_fingerprint:
+        if (self.old_fingerprint, self.old_zones) == (self.new_fingerprint, self.new_zones):
             return ()
         # What moves may be too little for the sample to show; one step is taken all the same.
         count = max(1, ceil(self.moved_share / most))
@@ -132,7 +134,10 @@ class AskedPlan(Plan):
         }
 
     def _identity(self) -> tuple[object, ...]:
-        return self.old_fingerprint, self.new_fingerprint, self.replicas, self.spread
+        return (
+            *(self.old_fingerprint, self.new_fingerprint, self.old_zones, self.new_zones),
+            *(self.replicas, self.spread),
+        )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, AskedPlan):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from concordant.errors import UsageError
 from concordant.placement.base import Placement
-from concordant.placement.choosing import ZONE, chosen
+from concordant.placement.choosing import ZONE, over_zones, zone_sizes
 from concordant.placement.keys import check_integer
 from concordant.placement.plan.asked import AskedPlan
 from concordant.placement.plan.copies import Ids, copies
 from concordant.placement.plan.fair import minimum_share
 from concordant.placement.plan.plan import Plan
 from concordant.placement.plan.ranged import Cell, RangedPlan
+from concordant.placement.plan.zones import zones_of
 from concordant.placement.tables.points import SPACE, Arc
 from concordant.placement.tables.table import TablePlacement
 
@@ -39,6 +41,8 @@ def plan_between(
             hash_name=old.hash_name,
             replicas=replicas,
             spread=spread,
+            old_zones=zones_of(old, spread),
+            new_zones=zones_of(new, spread),
         )
     return AskedPlan(old, new, replicas, spread)
 
@@ -82,10 +86,11 @@ def _ids_in(placement: TablePlacement, replicas: int, spread: str | None) -> Cal
     """Return what tells the ids of the replicas of an arc, which has one preference list."""
     if replicas == 1:
         return lambda arc: (arc.owner_id,)
-    nodes = list(placement)
+    sizes = zone_sizes(placement)
 
     def ids_in(arc: Arc) -> Ids:
-        taken = chosen(placement._prefer(arc.start), nodes, replicas, spread, ())
+        preference = placement._prefer(arc.start)
+        taken = over_zones(preference, sizes, replicas) if spread else islice(preference, replicas)
         return tuple(node.id for node in taken)
 
     return ids_in

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import fsum
 
-from concordant.placement.nodes import Node
+from concordant.placement.nodes import Node, relative_weights
 
 
 def minimum_share(old: Iterable[Node], new: Iterable[Node], replicas: int) -> float:
@@ -26,11 +26,13 @@ def fair_shares(nodes: list[Node], replicas: int) -> dict[str | None, float]:
     shares: dict[str | None, float] = {}
     rest, left = sorted(nodes, key=lambda node: -node.weight), 1.0
     while rest:
-        total = fsum(node.weight for node in rest)
+        weights = relative_weights(rest)
+        total = fsum(weights)
         most = 1.0 / replicas
         # Beyond rounding: of three equal nodes with three replicas each has all.
-        if rest[0].weight / total * left <= most * (1 + 1e-12):
-            shares.update((node.id, node.weight / total * left) for node in rest)
+        if weights[0] / total * left <= most * (1 + 1e-12):
+            pairs = zip(rest, weights, strict=True)
+            shares.update((node.id, weight / total * left) for node, weight in pairs)
             break
         shares[rest.pop(0).id] = most
         left -= most

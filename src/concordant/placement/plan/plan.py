@@ -45,9 +45,13 @@ class Plan(ABC):
     does not move, even if another node becomes the owner.
 
     ``minimum_share`` is the share of copies that any scheme has to move for this change of
-    weights, were its nodes loaded in exact proportion; ``moved_share`` lies around it, above
-    and below, as real placements do. ``exact`` says whether shares are those of all keys there
+    weights, were its nodes loaded in exact proportion and replicas free to stand anywhere;
+    ``moved_share`` lies around it, above and below, as real placements do, and zones may ask
+    for more. ``exact`` says whether shares are those of all keys there
     could be; otherwise they are those of a fixed sample of 16 384 keys.
+
+    With ``spread`` the zones of the nodes decide, too: ``old_zones`` and ``new_zones`` are
+    digests of them, None without.
     """
 
     if not TYPE_CHECKING:
@@ -59,6 +63,8 @@ class Plan(ABC):
     hash_name: str
     replicas: int
     spread: str | None
+    old_zones: str | None
+    new_zones: str | None
 
     @property
     @abstractmethod

@@ -19,7 +19,8 @@ _COMMON = {
     *("format", "old_fingerprint", "new_fingerprint", "replicas", "spread"),
     *("moved_share", "minimum_share", "matrix"),
 }
-_RANGED = _COMMON | {"hash", "ranges"}
+_ZONES = ("old_zones", "new_zones")
+_RANGED = _COMMON | {"hash", "ranges", *_ZONES}
 _ASKED = _COMMON | {"old", "new"}
 _RANGE = {"start", "end", "from", "to"}
 _HEX = frozenset("0123456789abcdef")
@@ -33,17 +34,23 @@ def plan_from(value: object) -> Plan:
             f"cannot read a plan of format {said['format']!r}; this version reads {FORMAT!r}"
         )
     for name in ("old_fingerprint", "new_fingerprint"):
-        text = said[name]
-        if not isinstance(text, str) or len(text) != 32 or not _HEX.issuperset(text):
-            raise UsageError(f"{name} of a plan must be 32 hexadecimal digits")
+        _check_digits(said[name], name)
     if said.get("spread") not in (None, ZONE):
         raise UsageError("spread of a plan must be 'zone' or null")
     check_integer(said.get("replicas", 1), "replicas of a plan", 1, 1 << 20)
     return _ranged(said) if "ranges" in said else _asked(said)
 
 
+def _check_digits(text: object, name: str) -> None:
+    if not isinstance(text, str) or len(text) != 32 or not _HEX.issuperset(text):
+        raise UsageError(f"{name} of a plan must be 32 hexadecimal digits")
+
+
 def _ranged(said: dict[str, Any]) -> RangedPlan:
     json_object(said, "plan", {"minimum_share"}, _RANGED)
+    for name in _ZONES:
+        if said.get("spread") is not None or said.get(name) is not None:
+            _check_digits(said.get(name), name)
     minimum = said["minimum_share"]
     if isinstance(minimum, bool) or not isinstance(minimum, int | float) or not 0 <= minimum <= 1:
         raise UsageError("minimum_share of a plan must be a number from 0 to 1")
@@ -60,6 +67,8 @@ def _ranged(said: dict[str, Any]) -> RangedPlan:
         hash_name=hash_name,
         replicas=replicas,
         spread=said.get("spread"),
+        old_zones=said.get("old_zones"),
+        new_zones=said.get("new_zones"),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -38,6 +38,12 @@ class RangedPlan(Plan):
     hash_name: str = XXH64
     replicas: int = 1
     spread: str | None = None
+    old_zones: str | None = None
+    new_zones: str | None = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # What was computed on the way stays behind: a table of the kernel cannot be pickled.
+        return RangedPlan, tuple(getattr(self, field.name) for field in fields(self))
 
     @property
     def exact(self) -> bool:
@@ -138,6 +144,8 @@ class RangedPlan(Plan):
             "hash": self.hash_name,
             "replicas": self.replicas,
             "spread": self.spread,
+            "old_zones": self.old_zones,
+            "new_zones": self.new_zones,
             "moved_share": self.moved_share,
             "minimum_share": self.minimum_share,
             "matrix": [

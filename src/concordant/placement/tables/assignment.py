@@ -7,7 +7,7 @@ at least those pinned to it. Which are rounded up is chosen so that the fewest s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 
@@ -15,12 +15,17 @@ from concordant.placement.hashing.mixing import mix
 
 
 def targets(
-    units: Sequence[int], least: Sequence[int], held: Sequence[int], slots: int
+    units: Sequence[int],
+    least: Sequence[int],
+    held: Sequence[int],
+    slots: int,
+    changed: Collection[int] = (),
 ) -> list[int]:
     """Return how many slots each node is to have, all of them together.
 
     ``units`` are the weights, ``least`` what each must have (together no more than ``slots``)
-    and ``held`` what each has now. Nodes are meant by their place.
+    and ``held`` what each has now. ``changed`` are the nodes that joined or have another weight:
+    what moves is to come from them or go to them. Nodes are meant by their place.
     """
     shared, fixed = _beyond_least(units, least, slots)
     goal = list(least)
@@ -30,11 +35,14 @@ def targets(
     for place, share in exact.items():
         goal[place] = int(share)
     rest = slots - sum(goal)
-    # One more for a node that holds more anyway saves a move; for another one it costs none.
-    upwards = sorted(
-        (place for place in shared if exact[place] > goal[place]),
-        key=lambda place: (held[place] <= goal[place], goal[place] - exact[place], place),
-    )
+
+    def reluctance(place: int) -> tuple[bool, bool, Fraction, int]:
+        # One more for a node that holds more anyway saves a move; for another one it costs none.
+        # Of the former, one that did not change would else give; of the latter, receive.
+        receives = held[place] <= goal[place]
+        return receives, (place in changed) != receives, goal[place] - exact[place], place
+
+    upwards = sorted((place for place in shared if exact[place] > goal[place]), key=reluctance)
     for place in upwards[:rest]:
         goal[place] += 1
     return goal
@@ -48,11 +56,11 @@ def _beyond_least(
     while True:
         left = slots - sum(least[place] for place in fixed)
         whole = sum(units[place] for place in shared)
-        short = [place for place in shared if left * units[place] < least[place] * whole]
+        short = {place for place in shared if left * units[place] < least[place] * whole}
         if not short:
             return shared, fixed
-        fixed += short
-        shared = [place for place in shared if place not in set(short)]
+        fixed += sorted(short)
+        shared = [place for place in shared if place not in short]
 
 
 def rebalanced(owners: Sequence[int], goal: Sequence[int], pins: Mapping[int, int]) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
+from heapq import heapreplace
 from math import isqrt
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -90,26 +91,23 @@ def _filled(nodes: list[Node], size: int) -> array[int]:
         return array("I")
     units = [weight_units(node) for node in nodes]
     whole = max(units)
-    # With this much saved up each node has a turn in the first round, so none vanishes.
-    credit = [whole - each for each in units]
     owners = array("I", [_FREE]) * size
     entries, skips = zip(*(_order(node, size) for node in nodes), strict=True)
     following = list(entries)
-    left = size
-    while True:
-        for place, unit in enumerate(units):
-            credit[place] += unit
-            if credit[place] < whole:
-                continue
-            credit[place] -= whole
-            entry, skip = following[place], skips[place]
-            while owners[entry] != _FREE:
-                entry = (entry + skip) % size
-            owners[entry] = place
-            following[place] = entry
-            left -= 1
-            if not left:
-                return owners
+    # Turn t of a node is in the first round in which its weight has added up to t of the
+    # greatest: everybody's first turn is in the first round, so none vanishes.
+    turns = [0] * len(nodes)
+    due = [(0, place) for place in range(len(nodes))]
+    for _ in range(size):
+        place = due[0][1]
+        turns[place] += 1
+        heapreplace(due, (-(-turns[place] * whole // units[place]), place))
+        entry, skip = following[place], skips[place]
+        while owners[entry] != _FREE:
+            entry = (entry + skip) % size
+        owners[entry] = place
+        following[place] = entry
+    return owners
 
 
 def _order(node: Node, size: int) -> tuple[int, int]:

@@ -76,8 +76,10 @@ class HashRing(Lookup, TablePlacement):
 
     def __reduce__(self) -> tuple[object, ...]:
         # The points follow from the nodes; a pickle of 1000 nodes is 32 KB instead of 2 MB.
-        return _restore, (tuple(self._nodes.values()), self._points, self._epoch)
+        return _restore, (tuple(self._nodes.values()), self._points, self._epoch, type(self))
 
 
-def _restore(nodes: tuple[Node, ...], points: int, epoch: int) -> HashRing:
-    return HashRing(nodes, points, epoch=epoch)
+def _restore(
+    nodes: tuple[Node, ...], points: int, epoch: int, kind: type[HashRing] = HashRing
+) -> HashRing:
+    return kind(nodes, points, epoch=epoch)

@@ -11,7 +11,7 @@ from concordant.errors import UsageError
 from concordant.placement.base import checked_epoch
 from concordant.placement.kernel import native
 from concordant.placement.keys import Key, check_integer
-from concordant.placement.members import changed_nodes
+from concordant.placement.members import changed_nodes, named_ids
 from concordant.placement.nodes import Node, weight_units
 from concordant.placement.tables.assignment import rebalanced, targets
 from concordant.placement.tables.ring import HashRing
@@ -43,12 +43,16 @@ class SlottedPlacement(TablePlacement):
         """Assign the slots from scratch."""
         self._epoch = checked_epoch(epoch)
         self._count = check_integer(slots, "slots", 1, MAX_SLOTS)
-        self._share_out(changed_nodes({}, add=nodes), None, {} if pins is None else pins)
+        self._share_out(changed_nodes({}, add=nodes), None, {} if pins is None else pins, {})
 
     def _share_out(
-        self, nodes: dict[str, Node], before: Sequence[str] | None, pins: Mapping[int, str]
+        self,
+        nodes: dict[str, Node],
+        before: Sequence[str] | None,
+        pins: Mapping[int, str],
+        members: Mapping[str, Node],
     ) -> None:
-        """Give each node its share, moving the fewest of the slots that were owned before."""
+        """Give each node its share, moving the fewest of the slots that ``members`` had before."""
         if len(nodes) > self._count:
             raise UsageError(f"{len(nodes)} nodes cannot share {self._count} slots; have more")
         self._pins = _checked_pins(pins, nodes, self._count)
@@ -61,7 +65,12 @@ class SlottedPlacement(TablePlacement):
         else:
             owners = [place_of.get(node_id, -1) for node_id in before]
         pinned = {slot: place_of[node_id] for slot, node_id in self._pins.items()}
-        self._take(nodes, _shared(list(nodes.values()), owners, pinned))
+        changed = {
+            place
+            for place, node in enumerate(nodes.values())
+            if node.id not in members or weight_units(members[node.id]) != weight_units(node)
+        }
+        self._take(nodes, _shared(list(nodes.values()), owners, pinned, changed))
 
     def _take(self, nodes: dict[str, Node], owners: Sequence[int]) -> None:
         """Take an assignment, which names the place of each slot's node."""
@@ -101,7 +110,8 @@ class SlottedPlacement(TablePlacement):
     def _next(self, nodes: dict[str, Node], pins: Mapping[int, str]) -> Self:
         placement = type(self).__new__(type(self))
         placement._epoch, placement._count = checked_epoch(self._epoch + 1), self._count
-        placement._share_out(nodes, self.owners if self._nodes else None, pins)
+        owners = self.owners if self._nodes else None
+        placement._share_out(nodes, owners, pins, self._nodes)
         return placement
 
     def _state(self) -> dict[str, Any]:
@@ -131,18 +141,22 @@ class SlottedPlacement(TablePlacement):
         return DEFAULT_SLOTS
 
     @classmethod
-    def assigned(cls, nodes: Iterable[Node], owners: Sequence[str], *, epoch: int = 0) -> Self:
-        """Return the placement in which each slot has the owner that is listed for it, by id.
+    def assigned(
+        cls, nodes: Iterable[Node], owners: Iterable[str | Node], *, epoch: int = 0
+    ) -> Self:
+        """Return the placement in which each slot has the owner that is listed for it.
 
-        There are as many slots as owners. Nothing is balanced until the nodes change. Raises
-        UsageError when an owner is none of the nodes, or a node owns no slot.
+        Owners are listed by slot, by themselves or by id; there are as many slots. Nothing is
+        balanced until the nodes change. Raises UsageError when an owner is none of the nodes, or
+        a node owns no slot.
         """
         members = changed_nodes({}, add=nodes)
         place_of = {node_id: place for place, node_id in enumerate(members)}
-        unknown = next((each for each in owners if each not in place_of), None)
+        ids = named_ids(owners, "owners")
+        unknown = next((each for each in ids if each not in place_of), None)
         if unknown is not None:
             raise UsageError(f"a slot is assigned to {unknown!r}, which is none of the nodes")
-        places = [place_of[each] for each in owners]
+        places = [place_of[each] for each in ids]
         return cls._from_state(
             list(members.values()), {"slots": len(places), "owners": places}, epoch
         )
@@ -191,7 +205,9 @@ def _relative(nodes: Iterable[Node]) -> list[Node]:
     return [Node(node_id, each / most) for node_id, each in units.items()]
 
 
-def _shared(nodes: list[Node], owners: list[int], pins: dict[int, int]) -> list[int]:
+def _shared(
+    nodes: list[Node], owners: list[int], pins: dict[int, int], changed: set[int]
+) -> list[int]:
     """Return the owners when each node has its share; -1 stands for a node that left."""
     held, pinned = [0] * len(nodes), [0] * len(nodes)
     for place in owners:
@@ -208,6 +224,7 @@ def _shared(nodes: list[Node], owners: list[int], pins: dict[int, int]) -> list[
         [max(1, each) for each in pinned],
         held,
         len(owners),
+        changed,
     )
     return rebalanced(owners, goal, pins)
 
