@@ -240,3 +240,9 @@ def test_without_a_terminal_there_is_no_bar(long: str) -> None:
         [CONCORDANT, "ring", "balance", *NODES, "--keys", long], capture_output=True
     )
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path: Path) -> None:
+    file = tmp_path / "keys.txt"
+    file.write_bytes(b"\xef\xbb\xbfuser:1\r\n\xef\xbb\xbfuser:2\n")
+    assert located("--keys", str(file)) == ["user:1", "\ufeffuser:2"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import IO, Any, Final
@@ -104,6 +105,9 @@ def _lines(stream: Any, title: str, advance: Advance) -> Iterator[list[str]]:
 
 
 def _decoded(block: bytes, title: str, before: int) -> list[str]:
+    if not before:
+        # Editors of some systems begin a text with a mark, which is no part of its first key.
+        block = block.removeprefix(BOM_UTF8)
     try:
         text = block.decode("utf-8")
     except UnicodeDecodeError as error:
