@@ -198,7 +198,7 @@ def test_changes_that_make_no_sense_are_refused(kind: Kind) -> None:
         {"remove": [NEW]},
         {"remove": [IDS[0], IDS[0]]},
         {"remove": IDS[0]},
-        {"remove": [Node(IDS[0])]},
+        {"remove": [Node(NEW)]},
         {"reweight": {NEW: 1.0}},
         {"reweight": {IDS[0]: 0.0}},
         {"reweight": {IDS[0]: float("nan")}},

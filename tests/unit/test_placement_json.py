@@ -83,3 +83,24 @@ def test_what_is_no_object_is_neither_placement_nor_plan(text: str) -> None:
     for read in (Placement.from_json, Plan.from_json):
         with pytest.raises(UsageError):
             read(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"format": "concordant-ring/1", "nodes": [{"id": "a", "weight": 5, "weight": 1}]}',
+        '{"format": "concordant-ring/1", "nodes": [], "weight": 1, "weight": 1}',
+    ],
+)
+def test_a_field_that_is_there_twice_is_refused(text: str) -> None:
+    for read in (Placement.from_json, Plan.from_json):
+        with pytest.raises(UsageError, match="field 'weight' twice"):
+            read(text)
+
+
+@pytest.mark.parametrize(
+    "head", [{"format": FORMAT, "algorithm": "ring"}, {"format": RING_FORMAT, "algorithm": "ring"}]
+)
+def test_a_ring_with_an_algorithm_is_told_its_format(head: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match="'concordant-ring/1' and no field 'algorithm'"):
+        Placement.from_json(json.dumps({**head, "nodes": NODES}))

@@ -11,6 +11,7 @@ import pytest
 
 from concordant.errors import UsageError
 from concordant.placement import Node
+from concordant.placement.nodes import relative_weights
 
 
 def test_defaults() -> None:
@@ -66,3 +67,15 @@ def test_bad_weights(weight: Any) -> None:
 def test_bad_zones_and_addresses(name: str, text: Any) -> None:
     with pytest.raises(UsageError, match=f"{name} of node 'a'"):
         Node("a", **{name: text})
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0**-1000, 2.0**1000])
+def test_relative_weights_are_in_the_same_proportions(scale: float) -> None:
+    weights = relative_weights(Node(f"{each}", each * scale) for each in (1.0, 3.0, 0.1))
+    assert weights == [0.25, 0.75, 0.025]
+
+
+def test_relative_weights_of_extremes() -> None:
+    assert relative_weights([]) == []
+    assert relative_weights([Node("a", 5e-324), Node("b", 1.7e308)]) == [0.0, 1.7e308 / 2**1023 / 2]
+    assert relative_weights([Node("a", 5e-324)]) == [0.5]

@@ -172,6 +172,25 @@ def test_heirs_are_told_to_the_position(start: int, end: int) -> None:
     assert found == expected
 
 
+@pytest.mark.parametrize(
+    "placement",
+    [
+        Jump([Node("a", 1e308), Node("b", 1e308)]),
+        Memento([Node("a", 5e-324), Node("b", 5e-324)]),
+        HashRing([Node("a", 5e-324), Node("b", 1000.0)], 1),
+        HashRing([Node("a", 5e-324), Node("b", 1e-323), Node("c", 1e6)], 1),
+        Slots([Node("a", 5e-324), Node("b", 1e-300), Node("c", 1e6)], 8),
+    ],
+)
+def test_figures_of_extreme_weights_are_finite(placement: Placement) -> None:
+    for stats in (placement.stats(), placement.stats(["a", "b", "c"])):
+        json.dumps(stats.as_dict(), allow_nan=False)
+        assert sum(stats.fair_shares.values()) == pytest.approx(1.0)
+        assert all(share > 0 for share in stats.fair_shares.values())
+    joined = placement.with_nodes(add=[Node("z", placement.nodes_by_id["a"].weight)])
+    assert 0 <= placement.plan(joined).minimum_share <= 1
+
+
 # --- keys that are given ------------------------------------------------------------------
 
 

@@ -8,8 +8,10 @@ from concordant.placement.functions.rendezvous import Rendezvous
 from concordant.placement.hashing.xxh64 import xxh64
 from concordant.placement.nodes import Node
 from concordant.placement.plan import MovedRange, Plan, Router, Step
+from concordant.placement.stats import Leavers, Stats
 from concordant.placement.tables.maglev import Maglev
 from concordant.placement.tables.modulo import ModuloRing
+from concordant.placement.tables.points import Arc
 from concordant.placement.tables.ring import HashRing
 from concordant.placement.tables.slots import Slots
 
@@ -24,6 +26,9 @@ __all__ = [
     "IntJump",
     "ModuloRing",
     "Node",
+    "Arc",
+    "Stats",
+    "Leavers",
     "Plan",
     "MovedRange",
     "Router",

@@ -9,7 +9,6 @@ from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from concordant.errors import UsageError
 from concordant.placement.choosing import chosen
 from concordant.placement.hashing.xxh64 import key_position
 from concordant.placement.keys import Key, check_count, check_integer
@@ -124,7 +123,7 @@ class Placement(ABC):
         ``spread="zone"`` they are taken in rounds of which none takes two nodes of a zone, so
         that replicas stand in as many zones as there are, and as evenly as possible if there
         are fewer; nodes without a zone count as one zone. ``exclude`` names nodes to pass over,
-        such as those known to be down, by id; ids that are not here do no harm.
+        such as those known to be down, by themselves or by id; others than are here do no harm.
 
         Raises UsageError when fewer than ``n`` nodes are left.
         """
@@ -137,18 +136,19 @@ class Placement(ABC):
         self, key: Key, n: int, *, spread: str | None = None, exclude: Iterable[str | Node] = ()
     ) -> list[Node]:
         preference = self._prefer(self._position(key))
-        return chosen(preference, self._nodes.values(), n, spread, exclude)
+        return chosen(preference, self._nodes, n, spread, exclude)
 
     def with_nodes(
         self,
         add: Iterable[Node] = (),
-        remove: Iterable[str] = (),
+        remove: Iterable[str | Node] = (),
         reweight: Mapping[str, float] | None = None,
     ) -> Self:
         """Return a new placement with the change applied and the epoch one higher.
 
-        Removing and adding one id in the same call replaces its node. Raises UsageError when an
-        id to add is there already, or one to remove or reweight is not.
+        What is to be removed is named by itself or by id, what is to be reweighted by id. Removing
+        and adding one id in the same call replaces its node. Raises UsageError when an id to add
+        is there already, or one to remove or reweight is not.
         """
         checked_epoch(self._epoch + 1)
         return self._after(changed_nodes(self._nodes, add, remove, reweight))
@@ -195,17 +195,12 @@ class Placement(ABC):
     def from_json(cls, text: str) -> Self:
         """Return the placement that ``to_json`` wrote, checked against its fingerprint.
 
-        ``Placement.from_json`` reads any algorithm, an algorithm's own only itself. Raises
-        UsageError for anything that is no such placement, unknown fields included: a misspelt
-        weight must not place keys silently.
+        ``Placement.from_json`` reads any algorithm, an algorithm's own only itself; that of a
+        class derived from an algorithm's makes it one of that class. Raises UsageError for
+        anything that is no such placement, fields that are unknown or repeated included: a
+        misspelt weight must not place keys silently.
         """
-        placement = load(text)
-        if not isinstance(placement, cls):
-            raise UsageError(
-                f"the JSON describes a {type(placement).__name__}, not a {cls.__name__}; "
-                "read it by Placement.from_json"
-            )
-        return placement
+        return load(text, cls)
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self._nodes.values())
@@ -216,7 +211,7 @@ class Placement(ABC):
     def __contains__(self, item: object) -> bool:
         if isinstance(item, Node):
             return self._nodes.get(item.id) == item
-        return item in self._nodes
+        return isinstance(item, str) and item in self._nodes
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Placement):
@@ -227,15 +222,16 @@ class Placement(ABC):
         return hash(self.fingerprint())
 
     def __reduce__(self) -> tuple[object, ...]:
-        return load, (self.to_json(),)
+        return load, (self.to_json(), type(self))
 
     def __repr__(self) -> str:
         names = ", ".join(islice(map(repr, self._nodes), 4)) + (", ..." if len(self) > 4 else "")
-        about = "".join(f"{name}={value} " for name, value in self._about().items())
-        return (
-            f"<{type(self).__name__} of {len(self)} nodes [{names}] {about}"
-            f"epoch={self._epoch} fingerprint={self.fingerprint()}>"
-        )
+        about = {**self._about(), "epoch": self._epoch}
+        # To digest the whole table would be a lot of work for a line of a log.
+        if self._fingerprint is not None:
+            about["fingerprint"] = self._fingerprint
+        told = " ".join(f"{name}={value}" for name, value in about.items())
+        return f"<{type(self).__name__} of {len(self)} nodes [{names}] {told}>"
 
     def _about(self) -> dict[str, object]:
         """Return the settings that a repr shows."""

@@ -93,6 +93,17 @@ def weight_units(node: Node) -> int:
     return max(1, round(node.weight * 1_000_000))
 
 
+def relative_weights(nodes: Iterable[Node]) -> list[float]:
+    """Return the weights over a power of two that brings the greatest between 0.5 and 1.
+
+    The quotients are what they were to the last bit, and sums of them never overflow. Only a
+    weight that is less than 2**-1021 of the greatest loses digits, and may become 0.
+    """
+    weights = [node.weight for node in nodes]
+    _, exponent = math.frexp(max(weights, default=1.0))
+    return [math.ldexp(weight, -exponent) for weight in weights]
+
+
 def check_alike(nodes: Iterable[Node], algorithm: str) -> None:
     """Raise UsageError unless all weights are alike, for algorithms that know equal shares only."""
     by_weight = {node.weight: node.id for node in nodes}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from concordant.errors import UsageError
 from concordant.placement.hashing.named import XXH64
@@ -12,6 +12,8 @@ from concordant.placement.nodes import Node
 
 if TYPE_CHECKING:
     from concordant.placement.base import Placement
+
+Kind = TypeVar("Kind", bound="Placement")
 
 RING_FORMAT = "concordant-ring/1"
 FORMAT = "concordant-placement/1"
@@ -59,18 +61,18 @@ def as_object(placement: Placement) -> dict[str, Any]:
     }
 
 
-def load(text: str) -> Placement:
-    """Return the placement that a text describes.
+def load(text: str, wanted: type[Kind] | None = None) -> Kind:
+    """Return the placement that a text describes, which is one of the wanted class.
 
     Raises UsageError when it describes none. Messages name fields, never values of addresses.
     """
-    return from_object(parsed(text, "placement"))
+    return cast("Kind", from_object(parsed(text, "placement"), wanted))
 
 
-def from_object(value: object) -> Placement:
+def from_object(value: object, wanted: type[Placement] | None = None) -> Placement:
     """Return the placement that ``as_object`` described; raises UsageError otherwise."""
     said = json_object(value, "placement", {"format", "nodes"})
-    kind = _kind(said)
+    kind = _wanted(_kind(said), wanted)
     json_object(said, "placement", set(), _COMMON_FIELDS | kind._fields)
     if not isinstance(said["nodes"], list):
         raise UsageError("the nodes of a placement's JSON must be a list of objects")
@@ -91,9 +93,26 @@ def from_object(value: object) -> Placement:
     return placement
 
 
+def _wanted(kind: type[Placement], wanted: type[Placement] | None) -> type[Placement]:
+    """Return the class to make, the more special of the two."""
+    if wanted is None or issubclass(kind, wanted):
+        return kind
+    if not issubclass(wanted, kind):
+        raise UsageError(
+            f"the JSON describes a {kind.__name__}, not a {wanted.__name__}; read it by"
+            " Placement.from_json"
+        )
+    return wanted
+
+
 def _kind(said: dict[str, Any]) -> type[Placement]:
     name = RING if said["format"] == RING_FORMAT else said.get("algorithm")
-    if said["format"] not in (FORMAT, RING_FORMAT) or ("algorithm" in said and name == RING):
+    if "algorithm" in said and name == RING:
+        raise UsageError(
+            f"a ring's JSON has format {RING_FORMAT!r} and no field 'algorithm'; drop the field,"
+            " and write that format if it is a ring"
+        )
+    if said["format"] not in (FORMAT, RING_FORMAT):
         raise UsageError(
             f"cannot read a placement of format {said['format']!r}; this version reads "
             f"{FORMAT!r} and {RING_FORMAT!r}"
@@ -111,11 +130,29 @@ def parsed(text: str, what: str) -> object:
     if not isinstance(text, str):
         raise UsageError(f"a {what} is read from JSON text, not from {type(text).__name__}")
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_each_once)
+    except _RepeatedFieldError as error:
+        raise UsageError(
+            f"cannot read the {what}: an object of its JSON has the field {error.args[0]!r} twice;"
+            " leave one out"
+        ) from None
     except RecursionError:
         raise UsageError(f"cannot read the {what}: its JSON is nested too deeply") from None
     except ValueError as error:
         raise UsageError(f"cannot read the {what}: it is not JSON ({error})") from error
+
+
+class _RepeatedFieldError(Exception):
+    pass
+
+
+def _each_once(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object that has these fields; JSON itself would let the last of a name win."""
+    found = dict(fields)
+    if len(found) < len(fields):
+        names = [name for name, _ in fields]
+        raise _RepeatedFieldError(next(name for name in found if names.count(name) > 1))
+    return found
 
 
 def json_object(

@@ -29,8 +29,8 @@ def assign(
     A node's fair share is its weight's part of the distinct keys; times the bound, it is rounded
     up. Each key goes to the first node of its preference list that has room, in the order of
     their positions, so the outcome does not depend on the order of ``keys``. A key that occurs
-    twice counts once. ``capacities`` says by id how many keys a node can take at the very most; ids that are not
-    here do no harm.
+    twice counts once. ``capacities`` says by id how many keys a node can take at the very most;
+    ids that are not here do no harm.
 
     Most keys are where the placement alone would put them, and most stay when keys or nodes
     change, but not all: who takes what does not fit depends on the others (Mirrokni, Thorup,

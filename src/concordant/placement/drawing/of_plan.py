@@ -134,8 +134,8 @@ def _notes(plan: Plan) -> list[str]:
     ]
     if not plan.exact:
         said.append(
-            f"They are those of {SAMPLE} sampled keys: between these placements there are no ranges "
-            "of the hash space that move."
+            f"They are those of {SAMPLE} sampled keys: between these placements there are no "
+            "ranges of the hash space that move."
         )
     elif _in_sectors(plan):
         said.append(

@@ -14,15 +14,10 @@ from concordant.placement.functions.jump_lookup import JumpLookup as Twin
 from concordant.placement.functions.jump_lookup import each_once, jump
 from concordant.placement.functions.numbering import numbered
 from concordant.placement.hashing.named import INT, int_position
-from concordant.placement.kernel import native
+from concordant.placement.kernel_lookups import JumpLookup
 from concordant.placement.keys import Key
 from concordant.placement.members import changed_nodes
 from concordant.placement.nodes import Node, check_alike
-
-if TYPE_CHECKING or not hasattr(native, "JumpLookup"):
-    from concordant.placement.functions.jump_lookup import JumpLookup
-else:
-    JumpLookup = native.JumpLookup
 
 
 class NumberedPlacement(Placement):
@@ -86,9 +81,10 @@ class Jump(JumpLookup, NumberedPlacement):
 
     Each node has a numbered bucket, and the numbers are part of the placement: at first by
     ascending id, numbers in ids counting as numbers (``shard-10`` follows ``shard-9``), or as
-    ``buckets`` lists the ids. ``with_nodes`` appends what is added, in the same order; what is removed must be the last buckets, or be replaced in the same call, so
-    that a new node takes the bucket of an old one and no other key moves. A node that joins
-    takes its share from all others alike.
+    ``buckets`` lists the ids. ``with_nodes`` appends what is added, in the same order; what is
+    removed must be the last buckets, or be replaced in the same call, so that a new node takes the
+    bucket of an old one and no other key moves. A node that joins takes its share from all others
+    alike.
 
     Raises UsageError for weights that differ, when a bucket in the middle would be left empty,
     when ``buckets`` are not the ids of the nodes, or for two nodes of one id.

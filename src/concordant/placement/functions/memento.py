@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from concordant.errors import UsageError
 from concordant.placement.base import Placement, checked_epoch
@@ -13,14 +13,9 @@ from concordant.placement.digest import digest_of
 from concordant.placement.functions.jump_lookup import each_once
 from concordant.placement.functions.memento_lookup import KEPT, memento
 from concordant.placement.functions.numbering import numbered
-from concordant.placement.kernel import native
+from concordant.placement.kernel_lookups import MementoLookup
 from concordant.placement.members import changed_nodes
 from concordant.placement.nodes import Node, check_alike
-
-if TYPE_CHECKING or not hasattr(native, "MementoLookup"):
-    from concordant.placement.functions.memento_lookup import MementoLookup
-else:
-    MementoLookup = native.MementoLookup
 
 
 class Buckets(NamedTuple):

@@ -5,20 +5,15 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator
 from math import gcd
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from concordant.placement.base import Placement, checked_epoch
 from concordant.placement.digest import digest_of
 from concordant.placement.hashing.xxh64 import xxh64
-from concordant.placement.kernel import native
+from concordant.placement.kernel_lookups import RendezvousLookup
 from concordant.placement.keys import Key, check_count
 from concordant.placement.members import changed_nodes
 from concordant.placement.nodes import Node, weight_units
-
-if TYPE_CHECKING or not hasattr(native, "RendezvousLookup"):
-    from concordant.placement.functions.rendezvous_lookup import RendezvousLookup
-else:
-    RendezvousLookup = native.RendezvousLookup
 
 
 class Rendezvous(RendezvousLookup, Placement):

@@ -86,14 +86,33 @@ def _ids_in(placement: TablePlacement, replicas: int, spread: str | None) -> Cal
     """Return what tells the ids of the replicas of an arc, which has one preference list."""
     if replicas == 1:
         return lambda arc: (arc.owner_id,)
+    if spread is None:
+        lists = dict(_lists(placement, replicas))
+        return lambda arc: lists[arc.end]
     sizes = zone_sizes(placement)
 
     def ids_in(arc: Arc) -> Ids:
-        preference = placement._prefer(arc.start)
-        taken = over_zones(preference, sizes, replicas) if spread else islice(preference, replicas)
-        return tuple(node.id for node in taken)
+        return [node.id for node in over_zones(placement._prefer(arc.start), sizes, replicas)]
 
     return ids_in
+
+
+def _lists(placement: TablePlacement, replicas: int) -> Iterator[tuple[int, Ids]]:
+    """Yield the end of each arc with the ids of its first nodes, the last arc first.
+
+    Walking backwards each point moves its node to the front of the list, so that no list is
+    looked for by itself: one node may have nearly all points.
+    """
+    front = [node.id for node in islice(placement._prefer(0), replicas)]
+    yield SPACE, tuple(front)
+    table, id_of = placement._table, {slot: node.id for slot, node in placement._slots.items()}
+    for position, slot in zip(reversed(table.positions), reversed(table.owners), strict=True):
+        node_id = id_of[slot]
+        if node_id in front:
+            front.remove(node_id)
+        front = [node_id, *front][:replicas]
+        # Of points at one position the first has the last word.
+        yield position + 1, tuple(front)
 
 
 def _joined(cells: Iterator[Cell]) -> Iterator[Cell]:

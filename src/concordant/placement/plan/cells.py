@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from concordant.placement.hashing.named import XXH64, Position, position_by
-from concordant.placement.kernel import native
+from concordant.placement.kernel_lookups import Lookup
 from concordant.placement.keys import Key
 from concordant.placement.tables.lookup import Lookup as Twin
-
-if TYPE_CHECKING or native is None:
-    Lookup = Twin
-else:
-    Lookup = native.Lookup
 
 
 class _ByHash(Twin):

@@ -11,7 +11,7 @@ from typing import Literal
 from concordant.placement.base import Placement
 from concordant.placement.functions.rendezvous import Rendezvous
 from concordant.placement.keys import Key
-from concordant.placement.nodes import weight_units
+from concordant.placement.nodes import relative_weights, weight_units
 from concordant.placement.tables.points import SPACE
 from concordant.placement.tables.table import TablePlacement
 
@@ -19,6 +19,9 @@ Basis = Literal["exact", "expected", "counted"]
 
 # Keys that come one by one are placed so many at a time.
 BATCH_KEYS = 1 << 16
+
+# Loads are over fair shares: with none below this they, and sums of them, are finite.
+LEAST_SHARE = 1e-300
 
 
 def shares(placement: Placement) -> dict[str, float]:
@@ -37,9 +40,11 @@ def shares(placement: Placement) -> dict[str, float]:
 
 
 def fair_shares(placement: Placement) -> dict[str, float]:
-    """Return the share of all weights that each node's weight is, by id."""
-    total = fsum(node.weight for node in placement)
-    return {node.id: node.weight / total for node in placement}
+    """Return the share of all weights that each node's weight is, by id; at least 1e-300."""
+    weights = relative_weights(placement)
+    total = fsum(weights)
+    pairs = zip(placement.nodes_by_id, weights, strict=True)
+    return {node_id: max(LEAST_SHARE, weight / total) for node_id, weight in pairs}
 
 
 def counted(placement: Placement, keys: Iterable[Key]) -> dict[str, int]:

@@ -98,7 +98,8 @@ class Stats:
         nothing at all for a node that owns nothing or is alone. Raises UsageError for a node
         that is not there or, as most with jump hash, cannot leave.
         """
-        if leaver not in self.shares:
+        named: object = leaver
+        if not isinstance(named, str) or named not in self.shares:
             raise UsageError(f"there is no node {leaver!r} that could leave")
         return self._heirs.of(leaver)
 

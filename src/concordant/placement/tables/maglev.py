@@ -6,21 +6,16 @@ from array import array
 from collections.abc import Iterable
 from heapq import heapreplace
 from math import isqrt
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from concordant.errors import UsageError
 from concordant.placement.base import checked_epoch
 from concordant.placement.hashing.xxh64 import xxh64
-from concordant.placement.kernel import native
+from concordant.placement.kernel_lookups import Lookup
 from concordant.placement.keys import check_integer
 from concordant.placement.members import changed_nodes
 from concordant.placement.nodes import Node, weight_units
 from concordant.placement.tables.table import TablePlacement, evenly
-
-if TYPE_CHECKING or native is None:
-    from concordant.placement.tables.lookup import Lookup
-else:
-    Lookup = native.Lookup
 
 DEFAULT_SIZE = 65537
 MAX_SIZE = 1 << 20

@@ -7,21 +7,16 @@ says how keys become positions, ``points`` where the nodes stand. Golden vectors
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from concordant.placement.base import checked_epoch
-from concordant.placement.kernel import native
+from concordant.placement.kernel_lookups import Lookup
 from concordant.placement.keys import check_integer
 from concordant.placement.members import changed_nodes
 from concordant.placement.nodes import Node
 from concordant.placement.tables.points import DEFAULT_POINTS, MAX_POINTS_PER_NODE, PointTable
 from concordant.placement.tables.rearrange import rearrange
 from concordant.placement.tables.table import TablePlacement
-
-if TYPE_CHECKING or native is None:
-    from concordant.placement.tables.lookup import Lookup
-else:
-    Lookup = native.Lookup
 
 
 class HashRing(Lookup, TablePlacement):

@@ -9,18 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from concordant.errors import UsageError
 from concordant.placement.base import checked_epoch
-from concordant.placement.kernel import native
+from concordant.placement.kernel_lookups import Lookup
 from concordant.placement.keys import Key, check_integer
 from concordant.placement.members import changed_nodes, named_ids
 from concordant.placement.nodes import Node, weight_units
 from concordant.placement.tables.assignment import rebalanced, targets
 from concordant.placement.tables.ring import HashRing
 from concordant.placement.tables.table import TablePlacement, evenly
-
-if TYPE_CHECKING or native is None:
-    from concordant.placement.tables.lookup import Lookup
-else:
-    Lookup = native.Lookup
 
 DEFAULT_SLOTS = 65536
 MAX_SLOTS = 1 << 20
