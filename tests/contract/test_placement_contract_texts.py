@@ -20,6 +20,9 @@ from concordant.placement import HashRing, Jump, Node, Placement
 from tests.placement_kinds import KINDS, Kind, every_kind, lists_of, owners_of
 from tests.placement_mangling import mangled
 
+# Seconds of processes, waits or examples: more than daily use waits for.
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 from concordant.placement import Node
 from tests.placement_kinds import KINDS, NUMBERS, lists_of

@@ -107,6 +107,7 @@ def test_a_waiter_that_was_killed_is_passed_over(
         assert took_s < limits.CONFIRM_MS / 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", across_processes())
 def test_a_waiter_that_was_stopped_is_passed_over(
     backend: Backend, store: LockStore, url: str

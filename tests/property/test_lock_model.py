@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -29,6 +30,9 @@ from concordant.locking.operations import (
     Renew,
     View,
 )
+
+# Seconds of processes, waits or examples: more than daily use waits for.
+pytestmark = pytest.mark.slow
 
 CLIENTS = ("aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb", "cccccccccccccccc")
 OWNERS = [f"{client}.{number}" for client in CLIENTS for number in range(3)]

@@ -14,6 +14,9 @@ import pytest
 
 from tests.provision.plain_bank import build, change, checks_of, edit_bank, run, shard, urls
 
+# Seconds of processes, waits or examples: more than daily use waits for.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def bank(tmp_path: Path) -> Path:

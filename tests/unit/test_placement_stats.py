@@ -172,6 +172,7 @@ def test_heirs_are_told_to_the_position(start: int, end: int) -> None:
     assert found == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "placement",
     [

@@ -11,6 +11,9 @@ import pytest
 from concordant.cli.reach import REACH_S, Asking, check_all
 from concordant.errors import BackendUnavailable
 
+# Seconds of processes, waits or examples: more than daily use waits for.
+pytestmark = pytest.mark.slow
+
 _WAIT_S = 30.0
 
 

@@ -20,6 +20,9 @@ from concordant.drivers.sqlite.database import Database, Schema
 from concordant.drivers.sqlite.writers import WriterQueue
 from concordant.errors import BackendUnavailable, UsageError
 
+# Seconds of processes, waits or examples: more than daily use waits for.
+pytestmark = pytest.mark.slow
+
 SCHEMA = Schema(
     "test", 1, ("CREATE TABLE turn(id INTEGER PRIMARY KEY AUTOINCREMENT, who TEXT NOT NULL)",)
 )

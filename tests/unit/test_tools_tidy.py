@@ -179,5 +179,6 @@ def test_an_empty_room_is_found(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_this_repository_is_tidy() -> None:
     assert [str(problem) for problem in tidy.problems(tidy.ROOT)] == []

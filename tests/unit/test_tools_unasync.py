@@ -222,6 +222,7 @@ def test_the_check_fails_and_writes_nothing(
     assert unasync.main(["--check", "--root", str(tmp_path)]) == 0
 
 
+@pytest.mark.slow
 def test_the_committed_trees_are_current() -> None:
     found = unasync.differences(unasync.ROOT)
     assert [f"{one.path} {one.problem}" for one in found] == []

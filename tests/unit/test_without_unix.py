@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+# Seconds of processes, waits or examples: more than daily use waits for.
+pytestmark = pytest.mark.slow
+
 # Python's own modules first: it is not they that are tested here.
 _HIDE = """
 import asyncio, concurrent.futures, os, select, signal, socket, sqlite3, subprocess, sys
