@@ -30,8 +30,7 @@ def chosen(
 
     Raises UsageError when fewer than ``n`` nodes are left.
     """
-    if spread not in (None, ZONE):
-        raise UsageError(f"cannot spread replicas by {spread!r}; pass spread='zone', or nothing")
+    check_spread(spread)
     down = excluded_ids(exclude)
     left = len(members) - sum(node_id in members for node_id in down)
     check_integer(n, f"n (at most the number of nodes{' not excluded' * bool(down)})", 0, left)
@@ -39,6 +38,12 @@ def chosen(
     if spread is None:
         return list(islice(up, n))
     return over_zones(up, zone_sizes(members.values(), down), n)
+
+
+def check_spread(spread: str | None) -> None:
+    """Raise UsageError unless replicas can be spread so."""
+    if spread not in (None, ZONE):
+        raise UsageError(f"cannot spread replicas by {spread!r}; pass spread='zone', or nothing")
 
 
 def excluded_ids(nodes: Iterable[str | Node]) -> set[str]:

@@ -12,10 +12,9 @@ from concordant.cli.options import Settings, pass_settings
 from concordant.cli.output import print_facts, print_json, print_table
 from concordant.cli.ring.files import write_text
 from concordant.cli.ring.nodes import Named, placement_options
-from concordant.placement import Maglev, Memento, ModuloRing, Placement
+from concordant.placement import Maglev, Memento, ModuloRing, Placement, Slots
 from concordant.placement.compat import RedisCluster
 from concordant.placement.functions.jump import NumberedPlacement
-from concordant.placement.tables.slots import SlottedPlacement
 from concordant.placement.tables.table import TablePlacement
 
 Held = tuple[str, Mapping[str, int]]
@@ -93,7 +92,7 @@ def held_by(placement: Placement) -> Held | None:
         return "slots", {each: sum(last - first + 1 for first, last in its) for each, its in ranges}
     if isinstance(placement, TablePlacement):
         name = "points"
-        if isinstance(placement, SlottedPlacement):
+        if isinstance(placement, Slots):
             name = "slots"
         elif isinstance(placement, Maglev):
             name = "entries"

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 from math import ceil
-from typing import Any
 
 from concordant.errors import UsageError
 from concordant.placement.base import Placement
@@ -17,7 +16,7 @@ from concordant.placement.placement_json import as_object
 from concordant.placement.placer import each_key
 from concordant.placement.plan.copies import Ids, copies
 from concordant.placement.plan.fair import minimum_share
-from concordant.placement.plan.plan import FORMAT, Flow, Move, MovedRange, Plan, checked_share
+from concordant.placement.plan.plan import Flow, Move, MovedRange, Plan, checked_share, matrix_of
 from concordant.placement.plan.steps import Step
 from concordant.placement.plan.zones import zones_of
 from concordant.placement.tables.points import SPACE
@@ -60,8 +59,7 @@ class AskedPlan(Plan):
     @cached_property
     def matrix(self) -> dict[Flow, float]:
         """Return the share of copies that goes from one node to another, in the same sample."""
-        ordered = sorted(self._sampled, key=lambda flow: (flow[0] or "", flow[1] or ""))
-        return {flow: self._sampled[flow] / (SAMPLE * self.replicas) for flow in ordered}
+        return matrix_of(self._sampled, SAMPLE * self.replicas)
 
     @cached_property
     def _sampled(self) -> Counter[Flow]:
@@ -114,24 +112,8 @@ class AskedPlan(Plan):
 
     def to_json(self) -> str:
         """Return the plan as JSON text, which holds both placements."""
-        return json.dumps(self._object())
-
-    def _object(self) -> dict[str, Any]:
-        return {
-            "format": FORMAT,
-            "old_fingerprint": self.old_fingerprint,
-            "new_fingerprint": self.new_fingerprint,
-            "replicas": self.replicas,
-            "spread": self.spread,
-            "moved_share": self.moved_share,
-            "minimum_share": self.minimum_share,
-            "matrix": [
-                {"from": from_id, "to": to_id, "share": share}
-                for (from_id, to_id), share in self.matrix.items()
-            ],
-            "old": as_object(self._old),
-            "new": as_object(self._new),
-        }
+        held = {"old": as_object(self._old), "new": as_object(self._new)}
+        return json.dumps({**self._told(), **held})
 
     def _identity(self) -> tuple[object, ...]:
         return (

@@ -7,7 +7,7 @@ from itertools import islice
 
 from concordant.errors import UsageError
 from concordant.placement.base import Placement
-from concordant.placement.choosing import ZONE, over_zones, zone_sizes
+from concordant.placement.choosing import check_spread, over_zones, zone_sizes
 from concordant.placement.keys import check_integer
 from concordant.placement.plan.asked import AskedPlan
 from concordant.placement.plan.copies import Ids, copies
@@ -50,8 +50,7 @@ def plan_between(
 def _check(old: Placement, new: object, replicas: int, spread: str | None) -> None:
     if not isinstance(new, Placement):
         raise UsageError(f"a plan leads to another placement, not to {type(new).__name__}")
-    if spread not in (None, ZONE):
-        raise UsageError(f"cannot spread replicas by {spread!r}; pass spread='zone', or nothing")
+    check_spread(spread)
     check_integer(replicas, "replicas of a plan", 1, 1 << 20)
     fewest = min(len(old), len(new))
     if replicas > max(1, fewest):

@@ -10,12 +10,12 @@ from concordant.placement.nodes import Node, relative_weights
 
 def minimum_share(old: Iterable[Node], new: Iterable[Node], replicas: int) -> float:
     """Return the share of copies that must move, were all nodes loaded in exact proportion."""
-    before, after = fair_shares(list(old), replicas), fair_shares(list(new), replicas)
+    before, after = copy_shares(list(old), replicas), copy_shares(list(new), replicas)
     least = fsum(max(0.0, share - before.get(owner, 0.0)) for owner, share in after.items())
     return min(1.0, least)  # shares are rounded, and may come to more than all together
 
 
-def fair_shares(nodes: list[Node], replicas: int) -> dict[str | None, float]:
+def copy_shares(nodes: list[Node], replicas: int) -> dict[str | None, float]:
     """Return each node's share of all copies by its weight.
 
     No node has more than one copy of a key, so none has more than 1 / replicas of all copies;

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from concordant.errors import UsageError
 from concordant.placement.hashing.named import Position, position_by
@@ -137,6 +137,22 @@ class Plan(ABC):
 
         return plan_from(parsed(text, "plan"))
 
+    def _told(self) -> dict[str, Any]:
+        """Return what the JSON text of any plan says."""
+        return {
+            "format": FORMAT,
+            "old_fingerprint": self.old_fingerprint,
+            "new_fingerprint": self.new_fingerprint,
+            "replicas": self.replicas,
+            "spread": self.spread,
+            "moved_share": self.moved_share,
+            "minimum_share": self.minimum_share,
+            "matrix": [
+                {"from": from_id, "to": to_id, "share": share}
+                for (from_id, to_id), share in self.matrix.items()
+            ],
+        }
+
     @property
     def _position(self) -> Position:
         return position_by(self.hash_name)
@@ -145,6 +161,12 @@ class Plan(ABC):
         # A repr must not place thousands of keys.
         moved = f"{self.moved_share:.2%} moves" if self.exact else "by asking both"
         return f"<Plan from {self.old_fingerprint} to {self.new_fingerprint}: {moved}>"
+
+
+def matrix_of(sizes: Mapping[Flow, int], whole: int) -> dict[Flow, float]:
+    """Return the share of the whole that each flow has, in the order of the ids."""
+    ordered = sorted(sizes, key=lambda flow: (flow[0] or "", flow[1] or ""))
+    return {flow: sizes[flow] / whole for flow in ordered}
 
 
 def checked_share(max_share: float) -> float:

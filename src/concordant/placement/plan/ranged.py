@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from concordant.placement.hashing.named import XXH64
 from concordant.placement.keys import Key
 from concordant.placement.placer import each_key
 from concordant.placement.plan.cells import Cells
-from concordant.placement.plan.plan import FORMAT, Flow, Move, MovedRange, Plan, checked_share
+from concordant.placement.plan.plan import Flow, Move, MovedRange, Plan, checked_share, matrix_of
 from concordant.placement.plan.steps import Step
 from concordant.placement.tables.points import SPACE
 
@@ -70,8 +70,7 @@ class RangedPlan(Plan):
         for start, end, flows in self.cells:
             for flow in flows:
                 sizes[flow] += end - start
-        ordered = sorted(sizes, key=lambda flow: (flow[0] or "", flow[1] or ""))
-        return {flow: sizes[flow] / (SPACE * self.replicas) for flow in ordered}
+        return matrix_of(sizes, SPACE * self.replicas)
 
     def moves(self, keys: Iterable[Key]) -> list[Move]:
         """Return (key, from id, to id) for those of ``keys`` that move, in their order.
@@ -134,26 +133,13 @@ class RangedPlan(Plan):
 
         Positions are decimal text: as numbers, readers that hold doubles would round them.
         """
-        return json.dumps(self._object())
-
-    def _object(self) -> dict[str, Any]:
-        return {
-            "format": FORMAT,
-            "old_fingerprint": self.old_fingerprint,
-            "new_fingerprint": self.new_fingerprint,
+        said = {
             "hash": self.hash_name,
-            "replicas": self.replicas,
-            "spread": self.spread,
             "old_zones": self.old_zones,
             "new_zones": self.new_zones,
-            "moved_share": self.moved_share,
-            "minimum_share": self.minimum_share,
-            "matrix": [
-                {"from": from_id, "to": to_id, "share": share}
-                for (from_id, to_id), share in self.matrix.items()
-            ],
             "ranges": [
                 {"start": str(start), "end": str(end), "from": from_id, "to": to_id}
                 for start, end, from_id, to_id in self.ranges
             ],
         }
+        return json.dumps({**self._told(), **said})

@@ -21,9 +21,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 
+from concordant.placement.digest import DIGITS
 from concordant.placement.tables.points import PointTable
-
-DIGITS = 32
 
 
 def fingerprint(table: PointTable, id_of: Mapping[int, str], hash_name: str = "xxh64") -> str:

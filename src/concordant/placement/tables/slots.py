@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from concordant.errors import UsageError
 from concordant.placement.base import checked_epoch
@@ -21,21 +21,37 @@ DEFAULT_SLOTS = 65536
 MAX_SLOTS = 1 << 20
 
 
-class SlottedPlacement(TablePlacement):
-    """Place keys by slots: the same rules for any hash."""
+class Slots(Lookup, TablePlacement):
+    """Place keys by slots, of which each node has its weight's share to within one.
 
-    __slots__ = ()
+    Slot s of n holds the positions p with ``p * n >> 64 == s``. A change moves the fewest slots
+    that lead to the new shares: none between nodes that stay with their weights, but where the
+    rounding of a share asks for one. Every node has at least one slot. ``pins`` names nodes for
+    some slots; they count as part of the nodes' shares, and stay until ``with_pins`` changes
+    them.
 
+    The placement depends on the changes that led to it: processes that are to agree must share
+    it, as JSON, and not just the list of nodes. From scratch it follows from the nodes and pins
+    alone: each slot goes where a ring would put it, as long as there is room.
+
+    A change takes time in proportion to the slots. Weights count in millionths, as for
+    Rendezvous. Raises UsageError for others, for two nodes of one id, more nodes than slots, or
+    pins that name no slot or no node.
+    """
+
+    __slots__ = ("_count", "_epoch", "_fingerprint", "_nodes", "_pins", "_slots", "_table")
+
+    algorithm: ClassVar[str] = "slots"
     _fields: ClassVar[frozenset[str]] = frozenset({"slots", "pins", "owners"})
 
-    if TYPE_CHECKING:
-        _count: int
-        _pins: Mapping[int, str]
-
-    def _begin(
-        self, nodes: Iterable[Node], slots: int, pins: Mapping[int, str] | None, epoch: int
+    def __init__(
+        self,
+        nodes: Iterable[Node] = (),
+        slots: int = DEFAULT_SLOTS,
+        *,
+        pins: Mapping[int, str] | None = None,
+        epoch: int = 0,
     ) -> None:
-        """Assign the slots from scratch."""
         self._epoch = checked_epoch(epoch)
         self._count = check_integer(slots, "slots", 1, MAX_SLOTS)
         self._share_out(changed_nodes({}, add=nodes), None, {} if pins is None else pins, {})
@@ -120,20 +136,15 @@ class SlottedPlacement(TablePlacement):
     def _from_state(cls, nodes: list[Node], state: dict[str, Any], epoch: int) -> Self:
         placement = cls.__new__(cls)
         pins = _pins_from(state.get("pins", []))
-        count, owners = state.get("slots", cls._default_slots()), state.get("owners")
+        count, owners = state.get("slots", DEFAULT_SLOTS), state.get("owners")
         if owners is None:
-            placement._begin(nodes, count, pins, epoch)
-            return placement
+            return cls(nodes, count, pins=pins, epoch=epoch)
         members = changed_nodes({}, add=nodes)
         placement._epoch = checked_epoch(epoch)
         placement._count = check_integer(count, "slots", 1, MAX_SLOTS)
         placement._pins = _checked_pins(pins, members, count)
         placement._take(members, _checked_owners(owners, members, placement._pins, count))
         return placement
-
-    @classmethod
-    def _default_slots(cls) -> int:
-        return DEFAULT_SLOTS
 
     @classmethod
     def assigned(
@@ -158,39 +169,6 @@ class SlottedPlacement(TablePlacement):
 
     def _about(self) -> dict[str, object]:
         return {"slots": self._count, "pins": len(self._pins)}
-
-
-class Slots(Lookup, SlottedPlacement):
-    """Place keys by slots, of which each node has its weight's share to within one.
-
-    Slot s of n holds the positions p with ``p * n >> 64 == s``. A change moves the fewest slots
-    that lead to the new shares: none between nodes that stay with their weights, but where the
-    rounding of a share asks for one. Every node has at least one slot. ``pins`` names nodes for
-    some slots; they count as part of the nodes' shares, and stay until ``with_pins`` changes
-    them.
-
-    The placement depends on the changes that led to it: processes that are to agree must share
-    it, as JSON, and not just the list of nodes. From scratch it follows from the nodes and pins
-    alone: each slot goes where a ring would put it, as long as there is room.
-
-    A change takes time in proportion to the slots. Weights count in millionths, as for
-    Rendezvous. Raises UsageError for others, for two nodes of one id, more nodes than slots, or
-    pins that name no slot or no node.
-    """
-
-    __slots__ = ("_count", "_epoch", "_fingerprint", "_nodes", "_pins", "_slots", "_table")
-
-    algorithm: ClassVar[str] = "slots"
-
-    def __init__(
-        self,
-        nodes: Iterable[Node] = (),
-        slots: int = DEFAULT_SLOTS,
-        *,
-        pins: Mapping[int, str] | None = None,
-        epoch: int = 0,
-    ) -> None:
-        self._begin(nodes, slots, pins, epoch)
 
 
 def _relative(nodes: Iterable[Node]) -> list[Node]:
